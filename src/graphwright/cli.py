@@ -1,0 +1,337 @@
+"""The `graphwright` command: parse, call one function, print. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from graphwright.errors import GraphwrightError
+
+__all__ = ["main"]
+
+runs_root_option = click.option(
+    "--runs-root",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="GRAPHWRIGHT_RUNS",
+    show_default=True,
+    help="Where run folders are made and found (or GRAPHWRIGHT_RUNS).",
+)
+data_root_option = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    default=Path("data"),
+    envvar="GRAPHWRIGHT_DATA",
+    show_default=True,
+    help="Where prepared data are kept (or GRAPHWRIGHT_DATA).",
+)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Entry point: errors that a person can mend are printed without a traceback."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("graphwright").setLevel(logging.INFO)
+    try:
+        app.main(args=args, prog_name="graphwright", standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except GraphwrightError as error:
+        click.echo(f"{_paint('error:', fg='red', bold=True)} {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="graphwright")
+def app() -> None:
+    """Train, compare and ship graph neural networks.
+
+    Start with: graphwright list, then graphwright train geometry/scans.
+    """
+
+
+@app.command("list")
+@click.argument("task", required=False)
+def list_presets(task: str | None) -> None:
+    """Tasks and their presets, one line each."""
+    from graphwright.config.presets import TASKS, preset_names
+
+    for name in TASKS if task is None else (task,):
+        for preset, summary in preset_names(name):
+            click.echo(f"{preset:<28} {summary}")
+
+
+@app.command()
+@click.argument("preset", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="A saved config.yaml."
+)
+@click.option("--reference", "references", multiple=True, help="Also train this model, to compare.")
+@click.option("--dry-run", is_flag=True, help="Check everything, say where the run would go, stop.")
+@click.option("--show-config", is_flag=True, help="Print the complete configuration and stop.")
+@click.option("--fast-dev-run", type=click.IntRange(min=1), help="Train and validate N batches.")
+@click.option("--debug", is_flag=True, help="Print start-up phases, data, parameters, loaders.")
+@runs_root_option
+@data_root_option
+def train(
+    preset: str | None,
+    overrides: tuple[str, ...],
+    config_file: Path | None,
+    references: tuple[str, ...],
+    dry_run: bool,
+    show_config: bool,
+    fast_dev_run: int | None,
+    debug: bool,
+    runs_root: Path,
+    data_root: Path,
+) -> None:
+    """Train PRESET (see `graphwright list`), evaluate it and export its bundle.
+
+    Settings are changed as in Hydra: training.epochs=5 model=egnn model.hidden_dim=32
+    """
+    from graphwright.config import io
+
+    extra = (f"training.fast_dev_run={fast_dev_run}",) if fast_dev_run else ()
+    config = _config(preset, (*overrides, *extra), config_file)
+    if show_config:
+        click.echo(io.to_yaml(config), nl=False)
+        return
+    if dry_run:
+        click.echo(f"would train in {runs_root.joinpath(*config.levels())}/run_NNN")
+        click.echo(f"configuration digest {io.digest(config)[:12]}")
+        return
+    from graphwright.launch.local import train as run_training
+    from graphwright.training.phases import Phases
+
+    _verbose(debug)
+    clock = Phases()
+    folder = run_training(
+        config,
+        runs_root=runs_root,
+        data_root=data_root,
+        references=references,
+        phases=clock,
+        command=sys.argv,
+    )
+    _say_outcome(folder)
+
+
+@app.command()
+@click.argument("run")
+@click.option("--debug", is_flag=True, help="Print start-up phases, data, parameters, loaders.")
+@runs_root_option
+@data_root_option
+def resume(run: str, debug: bool, runs_root: Path, data_root: Path) -> None:
+    """Go on with RUN exactly where it stopped."""
+    from graphwright.launch.local import resume as go_on
+    from graphwright.runs.index import resolve_run
+
+    _verbose(debug)
+    folder = resolve_run(run, runs_root)
+    go_on(folder, data_root=data_root, command=sys.argv)
+    _say_outcome(folder)
+
+
+@app.command()
+@click.argument("run")
+@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test")
+@click.option("--data", type=click.Path(path_type=Path), help="Other data, with answers.")
+@click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
+@runs_root_option
+@data_root_option
+def evaluate(
+    run: str, split: str, data: Path | None, as_json: bool, runs_root: Path, data_root: Path
+) -> None:
+    """Measure a trained RUN (or bundle) on one of its splits or on other data."""
+    from graphwright.launch.use import evaluate as measure
+
+    report = measure(_trained(run, runs_root), split=split, data=data, data_root=data_root)
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        _print_tables(report)
+
+
+@app.command()
+@click.argument("run")
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), help=".csv or .parquet; else stdout.")
+@runs_root_option
+@data_root_option
+def predict(run: str, source: Path, out: Path | None, runs_root: Path, data_root: Path) -> None:
+    """Answers of a trained RUN (or bundle) on raw INPUT."""
+    from graphwright.launch.use import predict as answer
+
+    predictions = answer(_trained(run, runs_root), source, data_root=data_root)
+    if out is None:
+        predictions.to_csv(sys.stdout)
+    else:
+        predictions.write(out)
+        click.echo(f"{len(predictions.names)} predictions in {out}", err=True)
+    for where, reason in predictions.rejected[:5]:
+        click.echo(f"rejected {where}: {reason}", err=True)
+    if (count := len(predictions.rejected)) > 5:
+        click.echo(f"{count} rejected in all", err=True)
+
+
+@app.command()
+@click.option("--task", help="Only runs of this task.")
+@runs_root_option
+def runs(task: str | None, runs_root: Path) -> None:
+    """All runs below the runs root, with state and main result."""
+    from graphwright.report.terminal import print_runs
+    from graphwright.runs.index import find_runs
+
+    print_runs(find_runs(runs_root, task=task))
+
+
+@app.command()
+@click.argument("run", nargs=-1, required=True)
+@click.option("--format", "style", type=click.Choice(["text", "markdown", "json"]), default="text")
+@runs_root_option
+def compare(run: tuple[str, ...], style: str, runs_root: Path) -> None:
+    """Metrics and differing settings of several RUNs, seeds averaged."""
+    from graphwright.report.compare import compare as compare_runs
+
+    table = compare_runs(_paths(run, runs_root))
+    texts: dict[str, Callable[[], Any]] = {
+        "text": table.to_text,
+        "markdown": table.to_markdown,
+        "json": lambda: json.dumps(table.to_json()),
+    }
+    click.echo(texts[style]())
+
+
+@app.command()
+@click.argument("run", nargs=-1, required=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"))
+@click.option("--card", type=click.Path(path_type=Path), help="Also a model card, in Markdown.")
+@runs_root_option
+def report(run: tuple[str, ...], out: Path, card: Path | None, runs_root: Path) -> None:
+    """One self-contained HTML page about one or several RUNs."""
+    from graphwright.report.card import write_card
+    from graphwright.report.page import write_report
+
+    paths = _paths(run, runs_root)
+    click.echo(write_report(paths, out))
+    if card is not None:
+        click.echo(write_card(paths[0], card))
+
+
+@app.command()
+@click.argument("run")
+@click.option("--format", "kind", type=click.Choice(["bundle"]), default="bundle")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
+@runs_root_option
+def export(run: str, kind: str, out: Path, runs_root: Path) -> None:
+    """Ship the model of a finished RUN: weights and all that prediction needs."""
+    from graphwright.launch.use import export_bundle
+
+    click.echo(f"{kind} in {export_bundle(_trained(run, runs_root), out)}")
+
+
+@app.group()
+def data() -> None:
+    """Prepared data sets: list, prepare, inspect."""
+
+
+@data.command("list")
+@data_root_option
+def list_data(data_root: Path) -> None:
+    """Every prepared store."""
+    from graphwright.launch.datasets import list_stores
+
+    for path in list_stores(data_root):
+        click.echo(path)
+
+
+@data.command("prepare")
+@click.argument("preset", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--config", "config_file", type=click.Path(path_type=Path), help="A saved config.yaml."
+)
+@data_root_option
+def prepare(
+    preset: str | None, overrides: tuple[str, ...], config_file: Path | None, data_root: Path
+) -> None:
+    """Read, check and pack the data of PRESET, and say what was found."""
+    from graphwright.launch.datasets import prepare_data
+
+    _print_mapping(prepare_data(_config(preset, overrides, config_file), data_root))
+
+
+@data.command("inspect")
+@click.argument("store", type=click.Path(path_type=Path))
+def inspect(store: Path) -> None:
+    """Counts, fields and rejected rows of a prepared STORE."""
+    from graphwright.launch.datasets import describe_store
+
+    _print_mapping(describe_store(store))
+
+
+# -- helpers -------------------------------------------------------------------------------------
+
+_paint = functools.partial(click.style)
+
+
+def _config(preset: str | None, overrides: Sequence[str], config_file: Path | None) -> Any:
+    from graphwright.config.presets import load_config, resolve_preset
+
+    if config_file is not None:
+        shifted = overrides if preset is None else (preset, *overrides)
+        return load_config(config_file, shifted)
+    if preset is None:
+        raise click.UsageError("give a PRESET (see `graphwright list`) or --config FILE")
+    return resolve_preset(preset, overrides)
+
+
+def _verbose(debug: bool) -> None:
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _trained(run: str, runs_root: Path) -> Path:
+    """A run's folder, or a bundle's as it is."""
+    if (Path(run) / "model.json").is_file():
+        return Path(run)
+    return _paths((run,), runs_root)[0]
+
+
+def _paths(names: Sequence[str], runs_root: Path) -> list[Path]:
+    from graphwright.runs.index import resolve_run
+
+    return [resolve_run(name, runs_root).path for name in names]
+
+
+def _say_outcome(folder: Any) -> None:
+    """A run that was asked to stop has saved its state and is no failure: exit 0 either way."""
+    from graphwright.runs.status import read_status
+
+    if folder.metrics_path.exists():
+        _print_tables(folder.read_json("metrics.json"))
+    click.echo(f"{read_status(folder.path).state}: {folder.path}")
+
+
+def _print_tables(report: dict[str, Any]) -> None:
+    from graphwright.report.terminal import print_report
+
+    print_report(report)
+
+
+def _print_mapping(mapping: dict[str, Any]) -> None:
+    for key, value in mapping.items():
+        lines = value if isinstance(value, list) else [value]
+        for line in lines:
+            text = line if isinstance(line, str) else json.dumps(line)
+            click.echo(f"{key:<34} {text}")

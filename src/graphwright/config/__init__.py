@@ -1,0 +1,1 @@
+"""Typed configuration: schema, presets, overrides, canonical YAML and digest."""

@@ -1,0 +1,1 @@
+"""Packed graphs, batches, loaders, splits and scaling: data without any task's knowledge."""

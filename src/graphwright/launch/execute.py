@@ -1,0 +1,205 @@
+"""Execute a saved run folder: the one way in which any training happens."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphwright.config import io
+from graphwright.config.presets import from_yaml, task_module
+from graphwright.config.schema import TaskConfig, TrackingConfig
+from graphwright.errors import MissingExtraError
+from graphwright.runs import provenance
+from graphwright.runs.files import remove_stale_temporaries
+from graphwright.runs.folder import RunFolder
+from graphwright.runs.mirror import Mirrors, start_mirrors
+from graphwright.runs.status import mark, session
+
+if TYPE_CHECKING:
+    from graphwright.training.engine import Prepared
+    from graphwright.training.phases import Phases
+
+__all__ = ["check_trackers", "execute", "run_config"]
+
+log = logging.getLogger("graphwright")
+
+MIRROR_PATIENCE_S = 60.0
+
+
+def run_config(folder: RunFolder) -> TaskConfig:
+    """The configuration that a run was created with."""
+    return from_yaml(folder.config_path.read_text(), where=folder.config_path)
+
+
+def execute(
+    folder: RunFolder,
+    *,
+    data_root: Path,
+    phases: Phases,
+    command: Sequence[str] = (),
+    resume: bool = False,
+    links: dict[str, Any] | None = None,
+) -> str:
+    """Train, evaluate and export the run in a folder.
+
+    Args:
+        folder: holds the configuration.
+        data_root: where prepared data are kept.
+        phases: the start-up clock.
+        command: for the provenance.
+        resume: go on from `last.ckpt`.
+        links: other runs that this one refers to, for the provenance.
+
+    Returns:
+        The state the run is left in: `finished` or `interrupted`.
+
+    Raises:
+        GraphwrightError: the run could not start or go on; its status says so too.
+    """
+    config = run_config(folder)
+    check_trackers(config.tracking)
+    _before_torch(config)
+    from graphwright.training.module import Interrupted
+
+    with session(folder), _log_to(folder.log_path):
+        if resume:
+            remove_stale_temporaries(folder.path)
+        try:
+            mirrors = _train(folder, config, data_root, phases, command, resume, links or {})
+        except Interrupted as signal:
+            log.warning("stopped by %s; resume with: graphwright resume %s", signal, folder.path)
+            mark(folder, "interrupted", error=f"stopped by {signal}")
+            return "interrupted"
+        except Exception as error:
+            log.debug("%s", "".join(traceback.format_exception(error)))
+            raise
+    for message in mirrors.wait(MIRROR_PATIENCE_S):
+        log.warning("mirror: %s", message)
+    return "finished"
+
+
+def check_trackers(tracking: TrackingConfig) -> None:
+    """Refuse a tracker that was asked for and is not installed.
+
+    Raises:
+        MissingExtraError: naming the extra to install.
+    """
+    wanted = {
+        "mlflow": tracking.mlflow == "on",
+        "wandb": tracking.wandb != "off",
+        "tensorboard": tracking.tensorboard,
+    }
+    for package, asked in wanted.items():
+        if asked and importlib.util.find_spec(package) is None:
+            raise MissingExtraError(package, package, f"tracking.{package}")
+
+
+def _before_torch(config: TaskConfig) -> None:
+    """Settings that count only before torch makes its first tensor."""
+    from graphwright.training.allocator import set_allocator
+
+    training = config.training
+    log.debug("memory allocator: %s", set_allocator(training.allocator))
+    if training.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    if training.threads:
+        import torch
+
+        torch.set_num_threads(training.threads)
+
+
+def _train(
+    folder: RunFolder,
+    config: TaskConfig,
+    data_root: Path,
+    phases: Phases,
+    command: Sequence[str],
+    resume: bool,
+    links: dict[str, Any],
+) -> Mirrors:
+    from graphwright.training.engine import fit, prepare
+    from graphwright.training.finish import finish
+    from graphwright.training.signals import StopRequest
+
+    phases.mark("imports_s")
+    task = task_module(config.task, "task").TASK(config, data_root)
+    with StopRequest() as stop:
+        prepared = prepare(task, phases)
+        _write_provenance(folder, config, prepared, command, links)
+        mirrors = _start_mirrors(folder, config.tracking)
+        fit(task, prepared, folder, phases, stop, resume=resume)
+    log.debug("%s", phases.table())
+    if not config.training.fast_dev_run:
+        finish(task, prepared, folder)
+    return mirrors
+
+
+def _write_provenance(
+    folder: RunFolder,
+    config: TaskConfig,
+    prepared: Prepared,
+    command: Sequence[str],
+    links: dict[str, Any],
+) -> None:
+    from graphwright.training.hardware import describe
+
+    written = folder.provenance_path.exists()
+    previous = folder.read_json("provenance.json") if written else {}
+    record = provenance.collect(
+        command or sys.argv,
+        {
+            "config_digest": io.digest(config),
+            "data_digest": prepared.data.digest,
+            "split_digest": prepared.data.split_digest,
+            "seed": config.seed,
+            "data": prepared.data.summary,
+            "device": describe(prepared.placement),
+            "links": links or previous.get("links", {}),
+        },
+    )
+    if previous:
+        earlier = previous.pop("resumed_from", [])
+        record["resumed_from"] = [*earlier, previous]
+    folder.write_json("provenance.json", record)
+
+
+def _start_mirrors(folder: RunFolder, tracking: TrackingConfig) -> Mirrors:
+    targets: dict[str, dict[str, Any]] = {}
+    if tracking.mlflow == "on" or (
+        tracking.mlflow == "auto" and importlib.util.find_spec("mlflow") is not None
+    ):
+        targets["mlflow"] = {}
+    if tracking.wandb != "off":
+        targets["wandb"] = {
+            "mode": tracking.wandb,
+            "project": tracking.wandb_project,
+            "name": tracking.wandb_name,
+            "tags": list(tracking.wandb_tags),
+        }
+    if tracking.tensorboard:
+        targets["tensorboard"] = {}
+    return start_mirrors(folder, targets)
+
+
+@contextmanager
+def _log_to(path: Path) -> Iterator[None]:
+    """Everything that is logged also goes to the run's `log.txt`."""
+    handler = logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setLevel(logging.DEBUG)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()

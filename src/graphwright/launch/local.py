@@ -1,0 +1,133 @@
+"""Create runs and execute them in this process; everything the commands do, as calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graphwright.config import io
+from graphwright.config.schema import TaskConfig
+from graphwright.errors import ConfigError, GraphwrightError, RunError, nearest
+from graphwright.launch.execute import execute
+from graphwright.runs.folder import RunFolder
+from graphwright.runs.status import read_status
+
+if TYPE_CHECKING:
+    from graphwright.training.phases import Phases
+
+__all__ = ["create_run", "resume", "train", "with_reference"]
+
+log = logging.getLogger("graphwright")
+
+
+def create_run(config: TaskConfig, runs_root: Path) -> RunFolder:
+    """A new run folder, with its configuration written and nothing executed.
+
+    Raises:
+        RunError: the runs root cannot be written.
+    """
+    return RunFolder.create(runs_root, config.levels(), io.to_yaml(config))
+
+
+def train(
+    config: TaskConfig,
+    *,
+    runs_root: Path = Path("runs"),
+    data_root: Path = Path("data"),
+    references: Sequence[str] = (),
+    phases: Phases | None = None,
+    command: Sequence[str] = (),
+) -> RunFolder:
+    """Train, evaluate and export one configuration in a new run folder.
+
+    Args:
+        config: what to train, from `resolve_preset` or `load_config`.
+        runs_root: where run folders are made.
+        data_root: where prepared data are kept.
+        references: other models of the same task that are trained first, under the same
+            configuration, each in a run of its own; their rows stand in this run's tables.
+        phases: the start-up clock; one that starts now by default.
+        command: for the provenance.
+
+    Returns:
+        The run, finished or interrupted.
+
+    Raises:
+        GraphwrightError: as `execute`; where nothing was trained yet no run folder is left.
+    """
+    from graphwright.training.phases import Phases
+
+    clock = phases or Phases()
+    variants = [with_reference(config, name) for name in references]
+    links = {}
+    for name, variant in zip(references, variants, strict=True):
+        log.info("training the reference %s first", name)
+        run = train(variant, runs_root=runs_root, data_root=data_root, command=command)
+        links[name] = str(run.path)
+        if read_status(run.path).state != "finished":
+            return run
+    with clock.timed("directories") as details:
+        folder = create_run(config, runs_root)
+        details["run"] = str(folder.path)
+    log.info("run %s", folder.path)
+    try:
+        execute(
+            folder,
+            data_root=data_root,
+            phases=clock,
+            command=command,
+            links={"references": links} if links else {},
+        )
+    except GraphwrightError as error:
+        if error.exit_code == 2 and not folder.checkpoints.exists():
+            # a user's mistake found before the first step: no run came of it
+            shutil.rmtree(folder.path)
+        raise
+    return folder
+
+
+def resume(
+    folder: RunFolder, *, data_root: Path = Path("data"), command: Sequence[str] = ()
+) -> str:
+    """Go on exactly where a run stopped.
+
+    Returns:
+        The state it is left in.
+
+    Raises:
+        RunError: it is finished, or another process is running it.
+    """
+    from graphwright.training.phases import Phases
+
+    state = read_status(folder.path).state
+    if state == "finished":
+        raise RunError(
+            "this run is finished; there is nothing to resume",
+            where=folder.path,
+            fix="start a new run with more training.epochs",
+        )
+    clock = Phases()
+    with clock.timed("directories"):
+        folder.checkpoints.mkdir(exist_ok=True)
+    return execute(folder, data_root=data_root, phases=clock, command=command, resume=True)
+
+
+def with_reference(config: TaskConfig, name: str) -> TaskConfig:
+    """The same configuration with another model.
+
+    Raises:
+        ConfigError: the task has no such model.
+    """
+    models: dict[str, Any] = config.groups.get("model", {})
+    if name not in models:
+        raise ConfigError(
+            f"{name}: no such model{nearest(name, models)}",
+            where="references",
+            fix=f"choose from {', '.join(models)}",
+        )
+    changes: dict[str, Any] = {"model": models[name]}
+    return dataclasses.replace(config, **changes)

@@ -1,0 +1,136 @@
+"""What is done with a trained run: evaluate, predict, export."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from graphwright.errors import DataError, RunError
+from graphwright.runs.files import atomic_path, write_text_atomic
+
+if TYPE_CHECKING:
+    from graphwright.training.task import Columns
+
+__all__ = ["Predictions", "evaluate", "export_bundle", "load_run", "predict"]
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions for a user's file.
+
+    Attributes:
+        names: of the samples, in the order of the input.
+        columns: one array a predicted quantity, one row a sample.
+        rejected: (where, reason) of every row that could not be predicted.
+    """
+
+    names: list[str]
+    columns: Columns
+    rejected: list[tuple[str, str]]
+
+    def write(self, out: Path) -> None:
+        """As .csv or .parquet; rejected rows go to `<out>.rejected.csv` beside it.
+
+        Raises:
+            DataError: another suffix.
+        """
+        if out.suffix == ".parquet":
+            from graphwright.training.finish import write_columns
+
+            write_columns(out, {"id": _strings(self.names), **self.columns})
+        elif out.suffix == ".csv":
+            with atomic_path(out) as temporary, temporary.open("w", newline="") as file:
+                self.to_csv(file)
+        else:
+            raise DataError("predictions are written as .csv or .parquet", where=out)
+        if self.rejected:
+            lines = ["where,reason", *(f'"{where}","{why}"' for where, why in self.rejected)]
+            write_text_atomic(out.with_name(f"{out.name}.rejected.csv"), "\n".join(lines) + "\n")
+
+    def to_csv(self, file: IO[str]) -> None:
+        """A header and one line a sample."""
+        writer = csv.writer(file)
+        writer.writerow(["id", *self.columns])
+        columns = [column.tolist() for column in self.columns.values()]
+        writer.writerows(zip(self.names, *columns, strict=True))
+
+
+def predict(run: Path, source: Path, *, data_root: Path = Path("data")) -> Predictions:
+    """A trained model's answers on raw input.
+
+    Args:
+        run: a run folder or a bundle.
+        source: the user's file.
+        data_root: where prepared data are kept.
+
+    Raises:
+        BundleError: no bundle there, or a damaged one.
+        DataError: the input is missing, malformed, or has no usable row.
+    """
+    from graphwright.training.bundle import load_bundle
+    from graphwright.training.infer import over_source
+
+    bundle = load_bundle(run, data_root)
+    raw = bundle.task.read_input(source, bundle.state)
+    columns = over_source(bundle.task, bundle.model, batch_size=BATCH)(raw.source)
+    return Predictions(raw.names, columns, raw.rejected)
+
+
+def evaluate(
+    run: Path, *, split: str = "test", data: Path | None = None, data_root: Path = Path("data")
+) -> dict[str, Any]:
+    """The evaluation of a trained run on one of its own splits or on other data.
+
+    Args:
+        run: a run folder or a bundle.
+        split: `train`, `val` or `test`; ignored with `data`.
+        data: a file with answers.
+        data_root: where prepared data are kept.
+
+    Returns:
+        As `metrics.json`: metrics, tables and proofs.
+    """
+    from graphwright.training.bundle import load_bundle
+    from graphwright.training.infer import over_source
+
+    bundle = load_bundle(run, data_root)
+    task = bundle.task
+    prepared = task.split(task.load()) if data is None else task.read_labelled(data, bundle.state)
+    infer = over_source(task, bundle.model, batch_size=BATCH)
+    name = split if data is None else "test"
+    report = task.evaluate(infer, prepared, name).report
+    return {**report, "data": prepared.summary, **task.proof(bundle.model, prepared)}
+
+
+def export_bundle(run: Path, out: Path) -> Path:
+    """Copy a finished run's bundle to a new folder.
+
+    Raises:
+        RunError: the run has no bundle yet, or `out` exists.
+    """
+    if not (run / "bundle" / "model.json").is_file():
+        raise RunError("this run has no bundle yet", where=run, fix=f"graphwright resume {run}")
+    if out.exists():
+        raise RunError("the output exists", where=out, fix="choose another -o")
+    with atomic_path(out) as temporary:
+        shutil.copytree(run / "bundle", temporary)
+    return out
+
+
+def load_run(run: Path | str, *, data_root: Path = Path("data")) -> Any:
+    """The trained model of a run: a `Bundle` with `task`, `model` and `state`."""
+    from graphwright.training.bundle import load_bundle
+
+    return load_bundle(Path(run), data_root)
+
+
+def _strings(names: Sequence[str]) -> Any:
+    import numpy as np
+
+    return np.array(names)

@@ -1,0 +1,1 @@
+"""Operators and layers: they know tensors, never a task."""

@@ -1,0 +1,181 @@
+"""Which of a run's metrics are drawn together, in what order, under what name."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphwright.report.figures import Figure
+from graphwright.report.lines import Line, line_chart
+from graphwright.report.load import RunReport, Series
+from graphwright.report.text import format_number
+
+__all__ = ["Curves", "OverlayRun", "learning_curves", "overlay_curves", "title_of"]
+
+MAIN_FIGURES = 6
+_TITLES = {
+    "device_mem_mb": "Device memory (MB)",
+    "epoch_s": "Seconds per epoch",
+    "grad_norm": "Gradient norm",
+    "loss": "Loss",
+    "lr": "Learning rate",
+    "nodes_per_s": "Nodes per second",
+    "rss_mb": "Host memory (MB)",
+    "samples_per_s": "Samples per second",
+}
+_ACRONYMS = {"mae", "mse", "rmse", "auc", "auroc", "auprc", "f1", "r2", "fpr", "tpr", "ece"}
+_STAGED = re.compile(r"(train|val)_(.+?)(_step)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """The figures that matter first, and the rest."""
+
+    main: tuple[Figure, ...]
+    more: tuple[Figure, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverlayRun:
+    """A run in an overlaid figure: its group's letter and its colour's number."""
+
+    report: RunReport
+    letter: str
+    colour: int
+
+
+def title_of(name: str) -> str:
+    """The words for a metric's name.
+
+    >>> title_of("grad_norm"), title_of("mae_x")
+    ('Gradient norm', 'MAE x')
+    """
+    if name in _TITLES:
+        return _TITLES[name]
+    if name.endswith("_deg"):
+        return f"{title_of(name.removesuffix('_deg'))} (°)"
+    words = [word.upper() if word in _ACRONYMS else word for word in name.split("_")]
+    return " ".join([words[0][:1].upper() + words[0][1:], *words[1:]])
+
+
+def learning_curves(report: RunReport) -> Curves:
+    """Loss and primary metric first, then the other metrics, learning rate and gradient norm."""
+    paired, single = _sort_names(report)
+    primary = str(report.metrics.get("primary") or "")
+    first = [base for base in ("loss", primary) if base in paired]
+    plain = [base for base in paired if base not in first and not re.search(r"_[xyz]$", base)]
+    components = [base for base in paired if base not in first and base not in plain]
+    loop = [name for name in ("lr", "grad_norm") if name in single]
+    room = max(0, MAIN_FIGURES - len(dict.fromkeys(first)) - len(loop))
+    main = [*dict.fromkeys(first), *plain[:room], *loop]
+    more = [*plain[room:], *components, *(name for name in single if name not in loop)]
+    return Curves(
+        main=tuple(_figure(report, name) for name in main),
+        more=tuple(_figure(report, name) for name in more),
+    )
+
+
+def overlay_curves(runs: Sequence[OverlayRun]) -> tuple[Figure, ...]:
+    """The same metric of every run in one figure, coloured and lettered by group."""
+    primaries = [f"val_{run.report.metrics.get('primary')}" for run in runs]
+    wanted = dict.fromkeys(["val_loss", "train_loss", *primaries, "lr", "grad_norm"])
+    return tuple(
+        _overlay(name, having)
+        for name in wanted
+        if (having := [run for run in runs if name in run.report.series])
+    )
+
+
+def _overlay(name: str, runs: Sequence[OverlayRun]) -> Figure:
+    label, chosen = _x_axis_of([run.report.series[name] for run in runs])
+    lettered: set[str] = set()
+    lines = []
+    for run, xs in zip(runs, chosen, strict=True):
+        # one letter a group: its other seeds have the same colour
+        end = "" if run.letter in lettered else run.letter
+        lettered.add(run.letter)
+        series = run.report.series[name]
+        seed = f" seed {run.report.seed}"
+        lines.append(
+            Line(
+                label=f"{run.letter}{seed}",
+                xs=xs,
+                ys=series.values,
+                colour=run.colour,
+                end_label=end,
+            )
+        )
+    stage = {"val": "Validation ", "train": "Training "}.get(name.split("_")[0], "")
+    base = title_of(name.split("_", 1)[1]) if stage else title_of(name)
+    title = f"{stage}{base[0].lower() + base[1:] if stage and base[1:2].islower() else base}"
+    return line_chart(f"overlay_{name}", title, lines, x_label=label)
+
+
+def _sort_names(report: RunReport) -> tuple[list[str], list[str]]:
+    """Metrics of the stages by their base name, and the others (per-step ones among them)."""
+    paired: dict[str, None] = {}
+    single: list[str] = []
+    for name, series in report.series.items():
+        found = _STAGED.fullmatch(name)
+        if found and not found[3]:
+            paired[found[2]] = None
+        elif len(series.values) > 1 and any(series.values):
+            single.append(name)
+    return list(paired), single
+
+
+def _figure(report: RunReport, name: str) -> Figure:
+    if name in report.series:
+        series = report.series[name]
+        label, (xs,) = _x_axis_of([series])
+        found = _STAGED.fullmatch(name)
+        step = found and found[3]
+        title = (
+            f"Training {title_of(found[2]).lower()} per step" if found and step else title_of(name)
+        )
+        line = Line(label=title, xs=xs, ys=series.values, end_label="")
+        return line_chart(name, title, [line], x_label=label)
+    stages = [s for s in ("train", "val") if f"{s}_{name}" in report.series]
+    series_of = [report.series[f"{stage}_{name}"] for stage in stages]
+    label, chosen = _x_axis_of(series_of)
+    best = _best(report, name)
+    lines = [
+        Line(
+            label=stage,
+            xs=xs,
+            ys=series.values,
+            colour=int(stage == "val"),
+            dashed=stage == "train",
+            mark=best if stage == "val" else None,
+        )
+        for stage, series, xs in zip(stages, series_of, chosen, strict=True)
+    ]
+    detail = ""
+    if best is not None:
+        val = report.series[f"val_{name}"]
+        at = val.epochs[best] if label == "epoch" else val.steps[best]
+        detail = f"best {format_number(val.values[best], 3)} at {label} {at:,}"
+    return line_chart(name, title_of(name), lines, x_label=label, detail=detail)
+
+
+def _best(report: RunReport, name: str) -> int | None:
+    """Index of the best validation value, where it is known which way is better."""
+    higher = bool(report.metrics.get("higher_is_better"))
+    if name not in ("loss", report.metrics.get("primary")) or f"val_{name}" not in report.series:
+        return None
+    values = report.series[f"val_{name}"].values
+    finite = [i for i, value in enumerate(values) if math.isfinite(value)]
+    if not finite:
+        return None
+    better = max if higher and name != "loss" else min
+    return better(finite, key=values.__getitem__)
+
+
+def _x_axis_of(series: Sequence[Series]) -> tuple[str, list[tuple[int, ...]]]:
+    """Epochs where each epoch has one value, steps otherwise."""
+    once = all(len(set(one.epochs)) == len(one.epochs) for one in series)
+    if once and max((len(one.epochs) for one in series), default=0) > 1:
+        return "epoch", [one.epochs for one in series]
+    return "step", [one.steps for one in series]

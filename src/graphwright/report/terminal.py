@@ -1,0 +1,75 @@
+"""Tables for people at a terminal; plain where output is not a terminal or NO_COLOR is set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from graphwright.report.results import parse_tables
+from graphwright.report.text import format_number
+from graphwright.runs.index import RunSummary
+
+__all__ = ["print_report", "print_runs"]
+
+PLAIN_WIDTH = 160  # where there is no terminal to ask
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """The tables of a `metrics.json`, and its proof of equivariance if it has one."""
+    console = _console()
+    for table in parse_tables(report):
+        drawn = _table(table.title, table.columns)
+        for row in table.rows:
+            style = "bold" if row[0] == table.highlight else None
+            drawn.add_row(*(_cell(value) for value in row), style=style)
+        console.print(drawn)
+        if table.note:
+            console.print(table.note, style="dim")
+    _print_equivariance(console, report.get("equivariance", {}))
+
+
+def print_runs(runs: Iterable[RunSummary]) -> None:
+    """One line a run: state, when, how long, main metric."""
+    drawn = _table("", ("run", "state", "started", "seconds", "config", "metric"))
+    for run in runs:
+        started = (
+            datetime.fromtimestamp(run.started).isoformat(" ", "seconds") if run.started else ""
+        )
+        metric = " ".join(f"{k}={format_number(v)}" for k, v in run.metrics.items())
+        seconds = "" if run.duration is None else f"{run.duration:.0f}"
+        drawn.add_row(run.name, run.state, started, seconds, (run.digest or "")[:8], metric)
+    _console().print(drawn)
+
+
+def _print_equivariance(console: Console, proof: Mapping[str, Any]) -> None:
+    if not proof:
+        return
+    kinds = list(proof["float32"])
+    drawn = _table("Largest relative error of equivariance", ("precision", *kinds, "bound"))
+    for name in ("float32", "float64"):
+        errors = [f"{proof[name][kind]:.1e}" for kind in kinds]
+        drawn.add_row(name, *errors, f"{proof['bounds'][name]:.0e}")
+    console.print(drawn)
+
+
+def _console() -> Console:
+    return Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right")
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float | int):
+        return format_number(value)
+    return "" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""One folder a task; no task imports another. Names map to module paths (`config/presets.py`)."""

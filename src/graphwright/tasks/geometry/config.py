@@ -1,0 +1,195 @@
+"""The geometry task's configuration and its presets. No torch here.
+
+To add a model: a dataclass in `model_configs.py`, its name in `MODELS`, a class in `models/`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from graphwright.config.schema import (
+    LoadingConfig,
+    OptimizerConfig,
+    SchedulerConfig,
+    TaskConfig,
+    TrainingConfig,
+)
+from graphwright.tasks.geometry.data_config import (
+    FileSource,
+    GraphConfig,
+    ScansSource,
+    SplitConfig,
+)
+from graphwright.tasks.geometry.model_configs import (
+    EGNNConfig,
+    GCNConfig,
+    PaiNNConfig,
+    TFNConfig,
+)
+
+__all__ = ["SCHEMA", "AugmentConfig", "DataConfig", "GeometryConfig", "preset", "preset_names"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Structures, the graphs made of them, and who is held out."""
+
+    source: Annotated[ScansSource | FileSource, Field(discriminator="kind")] = field(
+        default_factory=ScansSource
+    )
+    graph: GraphConfig = field(default_factory=GraphConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    strict: bool = False  # stop at the first bad structure instead of writing it aside
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """Changes to training structures that leave the answer known."""
+
+    rotate: bool = False  # a random rotation; only a model that is not equivariant needs it
+    jitter: Annotated[float, Field(ge=0)] = 0.0  # sd of noise on positions, in their unit
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeometryConfig(TaskConfig):
+    """Everything a geometry run depends on."""
+
+    task: Literal["geometry"] = "geometry"
+    data: DataConfig = field(default_factory=DataConfig)
+    model: Annotated[
+        PaiNNConfig | EGNNConfig | GCNConfig | TFNConfig, Field(discriminator="name")
+    ] = field(default_factory=PaiNNConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: Literal["mae", "mse", "displacement"] = "mae"
+
+    groups: ClassVar[dict[str, dict[str, object]]] = {
+        "model": {
+            "painn": PaiNNConfig(),
+            "egnn": EGNNConfig(),
+            "gcn": GCNConfig(),
+            "tfn": TFNConfig(),
+        }
+    }
+
+    def levels(self) -> tuple[str, ...]:
+        """geometry / data set / target / model."""
+        source = self.data.source
+        if isinstance(source, ScansSource):
+            return (self.task, "scans", "center_of_mass", self.model.name)
+        target = source.target or "no_target"
+        return (self.task, _level(Path(source.path).stem), _level(target), self.model.name)
+
+    def problems(self) -> list[str]:
+        """A split that leaves nothing to train on."""
+        held = self.data.split.val + self.data.split.test
+        if held >= 1:
+            return [f"data.split: val + test = {held:g} leaves nothing to train on"]
+        return []
+
+
+SCHEMA = GeometryConfig
+
+
+def preset_names() -> list[tuple[str, str]]:
+    """(name, one line) of every preset; the first is the default."""
+    return [(name, (make.__doc__ or "").splitlines()[0]) for name, make in _PRESETS.items()]
+
+
+def preset(name: str) -> GeometryConfig:
+    """The configuration of a preset."""
+    return _PRESETS[name]()
+
+
+def _scans() -> GeometryConfig:
+    """Generated rigid bodies seen by three cameras: find the centre of mass (embedded data)."""
+    return GeometryConfig(
+        loading=LoadingConfig(batch_size=16),
+        training=TrainingConfig(
+            epochs=12,
+            optimizer=OptimizerConfig(lr=2e-3),
+            scheduler=SchedulerConfig(name="cosine", warmup_epochs=1),
+            ema_decay=0.99,
+        ),
+        model=PaiNNConfig(),
+        loss="displacement",
+    )
+
+
+def _mesh_scans() -> GeometryConfig:
+    """Simulated 3-camera scans of published meshes (data.source.path=…/mesh_scans.npz)."""
+    base = _scans()
+    return replace(
+        base,
+        data=DataConfig(
+            source=FileSource(path="mesh_scans.npz", target="com", target_kind="position")
+        ),
+    )
+
+
+def _qm7() -> GeometryConfig:
+    """Dipole vectors of 7,101 molecules (data.source.path=…/qm7.npz)."""
+    return GeometryConfig(
+        data=DataConfig(
+            source=FileSource(
+                path="qm7.npz", target="dipole_gfn2_au", target_kind="vector", target_unit="a.u."
+            ),
+            graph=GraphConfig(kind="radius", cutoff=5.0),
+        ),
+        loading=LoadingConfig(batch_size=32),
+        training=TrainingConfig(
+            epochs=60,
+            optimizer=OptimizerConfig(lr=1e-3),
+            scheduler=SchedulerConfig(name="cosine", warmup_epochs=1),
+            ema_decay=0.999,
+        ),
+    )
+
+
+def _hidden_masses() -> GeometryConfig:
+    """Centre of mass of molecules whose masses the model is not told (data.source.path=…)."""
+    base = _qm7()
+    source = FileSource(path="qm7.npz", target="center_of_mass")
+    return replace(base, data=replace(base.data, source=source))
+
+
+def _torsion() -> GeometryConfig:
+    """MP2 dipoles of neutral conformers, split by molecule (data.source.path=…)."""
+    base = _qm7()
+    source = FileSource(
+        path="torsion_mp2_dipoles.npz",
+        target="dipole_mp2_au",
+        target_kind="vector",
+        target_unit="a.u.",
+        where={"charge": 0},
+    )
+    return replace(base, data=replace(base.data, source=source))
+
+
+def _tiny() -> GeometryConfig:
+    """A few seconds of generated scans, for trying things out and for tests."""
+    return GeometryConfig(
+        data=DataConfig(source=ScansSource(count=60)),
+        model=PaiNNConfig(hidden_dim=16, num_layers=1),
+        loading=LoadingConfig(batch_size=8),
+        training=TrainingConfig(epochs=3, log_every=2),
+    )
+
+
+_PRESETS: dict[str, Callable[[], GeometryConfig]] = {
+    "scans": _scans,
+    "mesh_scans": _mesh_scans,
+    "qm7": _qm7,
+    "hidden_masses": _hidden_masses,
+    "torsion": _torsion,
+    "tiny": _tiny,
+}
+
+
+def _level(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "data"

@@ -1,0 +1,1 @@
+"""One model per file; each offers its class as `MODEL` (see `vector_model.build_network`)."""

@@ -1,0 +1,270 @@
+"""From a task and a run folder to trained weights: the timed phases, then the loop."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import nn
+
+from graphwright.config import io
+from graphwright.config.schema import LoadingConfig, TaskConfig
+from graphwright.data.loader import Loader
+from graphwright.runs.events import EventWriter
+from graphwright.runs.folder import RunFolder
+from graphwright.training.checkpoint import Checkpoints, load_checkpoint
+from graphwright.training.device import Placement, place
+from graphwright.training.feed import Feed
+from graphwright.training.module import TrainingModule
+from graphwright.training.optim import Schedule, build_optimizer
+from graphwright.training.phases import Phases
+from graphwright.training.progress import Progress
+from graphwright.training.random_state import seed_everything
+from graphwright.training.recorder import Recorder
+from graphwright.training.signals import StopRequest
+from graphwright.training.task import Task, TaskData
+from graphwright.training.warmup import warm_up
+
+__all__ = ["Prepared", "fit", "prepare", "trained_model"]
+
+log = logging.getLogger("graphwright")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the start-up phases leave for the loop."""
+
+    data: TaskData
+    model: nn.Module
+    feed: Feed
+    placement: Placement
+
+
+def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
+    """Data, split, loaders and model, each timed.
+
+    Raises:
+        ConfigError: device and precision do not fit.
+        DataError: the data are missing or wrong.
+    """
+    config: TaskConfig = task.config
+    placement = place(config.training)
+    with phases.timed("data loading and validation") as details:
+        loaded = task.load()
+    with phases.timed("split"):
+        data = task.split(loaded)
+    details.update(data.summary)
+    with phases.timed("loaders") as details:
+        feed = _build_feed(data, config, placement)
+        details.update(io.to_dict(config.loading), batches=feed.batches)
+    with phases.timed("model") as details:
+        seed_everything(config.seed)
+        model = task.build_model(data.state).to(placement.device, placement.dtype)
+        details["parameters"] = sum(p.numel() for p in model.parameters())
+        details["layers"] = sum(1 for _ in model.modules()) - 1
+    return Prepared(data, model, feed, placement)
+
+
+def fit(
+    task: Task[Any, Any],
+    prepared: Prepared,
+    folder: RunFolder,
+    phases: Phases,
+    stop: StopRequest,
+    *,
+    resume: bool,
+) -> nn.Module:
+    """Train to the end, or raise.
+
+    Returns:
+        The model with its last weights (averaged where averaging is on).
+
+    Raises:
+        Interrupted: a stop was asked for; `last.ckpt` is where it goes on.
+        TrainingError: the loss is no longer finite.
+        BundleError: the checkpoint to resume from is damaged or of another configuration.
+    """
+    config: TaskConfig = task.config
+    digest = io.digest(config)
+    checkpoints = None if config.training.fast_dev_run else Checkpoints(folder.checkpoints, digest)
+    state = _state_to_resume(checkpoints, digest) if resume else None
+    with EventWriter(folder.events_path) as events, _lightning_quiet():
+        if resume:
+            events.mark_resume(0 if state is None else state["step"])
+        recorder = _timed_recorder(config, prepared, events, phases)
+        with phases.timed("trainer configuration") as details:
+            module = _build_module(task, prepared, recorder, checkpoints, stop, phases)
+            trainer = _build_trainer(config, prepared.placement)
+            details["precision"] = config.training.precision
+            details["device"] = str(prepared.placement.device)
+        if state is not None:
+            module.restore(state)
+            log.info("resuming at epoch %d, step %d", prepared.feed.epoch, module.step_count)
+        _maybe_warm_up(task, prepared)
+        try:
+            _run(trainer, module, prepared.feed, config.training)
+        finally:
+            folder.write_json("startup.json", phases.to_json())
+    return module.evaluated
+
+
+def trained_model(task: Task[Any, Any], prepared: Prepared, folder: RunFolder) -> nn.Module:
+    """The prepared model with the weights of the run's best checkpoint."""
+    digest = io.digest(task.config)
+    checkpoints = Checkpoints(folder.checkpoints, digest)
+    state = load_checkpoint(checkpoints.best() or checkpoints.last, digest)
+    weights = state["model"]
+    if state["averaged"] is not None:
+        prefix = "module."
+        weights = {
+            k.removeprefix(prefix): v for k, v in state["averaged"].items() if k.startswith(prefix)
+        }
+    prepared.model.load_state_dict(weights)
+    return prepared.model
+
+
+def _state_to_resume(checkpoints: Checkpoints | None, digest: str) -> dict[str, Any] | None:
+    if checkpoints is None or not checkpoints.last.exists():
+        return None  # killed before the first checkpoint: start anew, in the same folder
+    return load_checkpoint(checkpoints.last, digest)
+
+
+def _timed_recorder(
+    config: TaskConfig, prepared: Prepared, events: EventWriter, phases: Phases
+) -> Recorder:
+    with phases.timed("logging"):
+        device = prepared.placement.device
+        return Recorder(events, log_every=config.training.log_every, device=device)
+
+
+def _build_feed(data: TaskData, config: TaskConfig, placement: Placement) -> Feed:
+    sources = dict(data.sources)
+    if config.loading.resident:
+        sources = {
+            name: source.resident(placement.device) if hasattr(source, "resident") else source
+            for name, source in sources.items()
+        }
+    workers = _worker_settings(config.loading)
+    train = Loader(
+        sources["train"],
+        batch_size=config.loading.batch_size,
+        seed=config.seed,
+        shuffle=True,
+        max_size=config.loading.max_size or None,
+        **workers,
+    )
+    validation = Loader(
+        sources["val"],
+        batch_size=config.loading.eval_batch_size,
+        seed=config.seed,
+        shuffle=False,
+        **workers,
+    )
+    return Feed(train, validation, limit=config.training.fast_dev_run)
+
+
+def _worker_settings(loading: LoadingConfig) -> dict[str, Any]:
+    return {
+        "num_workers": loading.num_workers,
+        "persistent_workers": loading.persistent_workers,
+        "prefetch_factor": loading.prefetch_factor,
+        "pin_memory": loading.pin_memory,
+    }
+
+
+def _build_module(
+    task: Task[Any, Any],
+    prepared: Prepared,
+    recorder: Recorder,
+    checkpoints: Checkpoints | None,
+    stop: StopRequest,
+    phases: Phases,
+) -> TrainingModule:
+    config: TaskConfig = task.config
+    optimizer = build_optimizer(prepared.model.parameters(), config.training.optimizer)
+    schedule = Schedule(
+        optimizer,
+        config.training.scheduler,
+        steps_per_epoch=prepared.feed.batches,
+        epochs=config.training.epochs,
+        higher_is_better=task.higher_is_better,
+    )
+    return TrainingModule(
+        task,
+        prepared.model,
+        optimizer,
+        schedule,
+        prepared.feed,
+        recorder,
+        checkpoints,
+        prepared.placement,
+        stop,
+        phases,
+    )
+
+
+def _build_trainer(config: TaskConfig, placement: Placement) -> pl.Trainer:
+    training = config.training
+    return pl.Trainer(
+        accelerator="gpu" if placement.device.type == "cuda" else "cpu",
+        devices=1,
+        precision=placement.lightning_precision,
+        max_epochs=1 if training.fast_dev_run else training.epochs,
+        callbacks=[Progress(training.epochs)],
+        # each of these is done by our own, exactly resumable parts
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1,
+    )
+
+
+def _maybe_warm_up(task: Task[Any, Any], prepared: Prepared) -> None:
+    training = task.config.training
+    on_cuda = prepared.placement.device.type == "cuda"
+    if not (training.warmup and on_cuda) or training.fast_dev_run:
+        return
+    source, size = prepared.data.sources["train"], task.config.loading.batch_size
+    loader = Loader(source, batch_size=size, seed=task.config.seed, shuffle=False)
+    batch = next(iter(loader)).to(prepared.placement.device, dtype=prepared.placement.dtype)
+    warm_up(
+        prepared.model,
+        lambda parameters: build_optimizer(parameters, training.optimizer),
+        lambda model, one: task.step(model, one, "train").loss,
+        batch,
+    )
+
+
+def _run(trainer: pl.Trainer, module: TrainingModule, feed: Feed, training: Any) -> None:
+    torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
+    module.parts.phases.start_loop()
+    if feed.batch and feed.at_end:
+        # stopped inside a validation: repeat it, then the epoch is over
+        trainer.validate(module, verbose=False)
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    progress.ready = progress.started = progress.processed = progress.completed = feed.epoch
+    if not module.best.exhausted:
+        trainer.fit(module)
+
+
+@contextmanager
+def _lightning_quiet() -> Iterator[None]:
+    """Silence Lightning's advice about loaders and hardware; ours is in the log."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,104 @@
+"""The timed start-up: where the seconds go between the command and the first optimizer step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psutil
+
+__all__ = ["PHASES", "Phases"]
+
+PHASES = (
+    "directories",
+    "data loading and validation",
+    "split",
+    "loaders",
+    "model",
+    "compilation",
+    "logging",
+    "trainer configuration",
+)
+_STEADY = (3, 23)  # steps between which the steady rate is measured
+
+
+class Phases:
+    """A clock that starts with the process, before the imports.
+
+    >>> phases = Phases()
+    >>> with phases.timed("split") as details:
+    ...     details["train"] = 100
+    """
+
+    def __init__(self) -> None:
+        # the process began before this line: count what the imports took, too
+        already = max(0.0, time.time() - psutil.Process().create_time())
+        self._start = time.perf_counter() - already
+        self._records: list[dict[str, Any]] = [
+            {"name": "imports", "seconds": already, "details": {}}
+        ]
+        self._marks: dict[str, float] = {}
+        self._steps = 0
+        self._loop_began = self._steady_began = self._start
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time a phase; what is put into the yielded dictionary is kept beside it."""
+        details: dict[str, Any] = {}
+        began = time.perf_counter()
+        try:
+            yield details
+        finally:
+            seconds = time.perf_counter() - began
+            self._records.append({"name": name, "seconds": seconds, "details": details})
+
+    def add(self, name: str, seconds: float, **details: Any) -> None:
+        """Record a phase that was timed elsewhere."""
+        self._records.append({"name": name, "seconds": seconds, "details": details})
+
+    def mark(self, name: str, seconds: float | None = None) -> None:
+        """Note a time once: seconds given, or those since the process began."""
+        value = time.perf_counter() - self._start if seconds is None else seconds
+        self._marks.setdefault(name, value)
+
+    @contextmanager
+    def first_step(self, name: str) -> Iterator[None]:
+        """Time what happens inside, the first time only (compilation hides in it)."""
+        if name in self._marks:
+            yield
+            return
+        began = time.perf_counter()
+        yield
+        self.mark(name, time.perf_counter() - began)
+
+    def after_step(self, step: int) -> None:
+        """Called after every optimizer step; the first steps of the process are timed apart."""
+        self._steps += 1
+        now = time.perf_counter()
+        if self._steps == 1:
+            self.mark("first_batch_s", now - self._loop_began)
+            self.mark("total_s")
+        elif self._steps == _STEADY[0]:
+            self._steady_began = now
+        elif self._steps == _STEADY[1]:
+            self.mark("steady_batch_s", (now - self._steady_began) / (_STEADY[1] - _STEADY[0]))
+
+    def start_loop(self) -> None:
+        """Start-up is over: the next thing is the first batch."""
+        self._loop_began = time.perf_counter()
+
+    def after_epoch(self) -> None:
+        """Called after every epoch; the first is kept."""
+        self.mark("first_epoch_s", time.perf_counter() - self._loop_began)
+
+    def to_json(self) -> dict[str, Any]:
+        """The contents of `startup.json`."""
+        return {"phases": list(self._records), **self._marks}
+
+    def table(self) -> str:
+        """One line a phase, for --debug."""
+        lines = [f"  {r['name']:<28} {r['seconds']:8.3f} s" for r in self._records]
+        lines += [f"  {name:<28} {value:8.3f} s" for name, value in self._marks.items()]
+        return "\n".join(["start-up", *lines])

@@ -1,0 +1,138 @@
+"""What a task offers to the floor.
+
+The loop, evaluation, prediction and export know a task only through this class. It serves all
+regimes, because nothing in it speaks of graphs: a sample source yields batches of packed graphs
+(geometry, nas, canbus), of gene sets beside one shared graph that lives in the model (genes), or of
+token windows (language).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from graphwright.config.schema import TaskConfig
+from graphwright.data.source import SampleSource
+
+__all__ = ["Columns", "Evaluation", "Infer", "RawInput", "Stage", "StepOutput", "Task", "TaskData"]
+
+Stage = Literal["train", "val"]
+Columns = dict[str, np.ndarray]  # one row a sample
+Infer = Callable[[SampleSource], Columns]  # the trained model over a whole source
+
+C = TypeVar("C", bound=TaskConfig)
+L = TypeVar("L")
+
+
+@dataclass(frozen=True)
+class StepOutput:
+    """One batch's loss.
+
+    Attributes:
+        loss: scalar to minimise, with gradient in training.
+        metrics: scalar batch means, detached; averaged over an epoch with `weight`.
+        weight: the number of samples that the means are over.
+    """
+
+    loss: Tensor
+    metrics: Mapping[str, Tensor]
+    weight: int
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """Data ready to train on.
+
+    Attributes:
+        sources: "train", "val" and "test".
+        state: JSON; everything fitted on the training split that a model needs to be rebuilt and to
+            read raw input (vocabularies, scales, thresholds). It travels in checkpoints' bundles.
+        digest: SHA-256 of the data.
+        split_digest: SHA-256 of the split's indices.
+        summary: counts a person wants to see: sizes, rejected rows, statistics.
+    """
+
+    sources: Mapping[str, SampleSource]
+    state: dict[str, Any]
+    digest: str
+    split_digest: str
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluating one split gives; `report` the JSON described in docs/run_folder.md."""
+
+    report: dict[str, Any]
+    predictions: Columns
+
+
+@dataclass(frozen=True)
+class RawInput:
+    """A user's own file, ready for the model; `rejected` says which rows were not, and why."""
+
+    source: SampleSource
+    names: list[str]
+    rejected: list[tuple[str, str]]
+
+
+class Task(ABC, Generic[C, L]):
+    """One application: its data, model, loss, evaluation and predictions.
+
+    Args:
+        config: the task's configuration.
+        data_root: folder in which prepared data are kept and found again by their digest.
+    """
+
+    monitor: ClassVar[str] = "val_loss"
+    higher_is_better: ClassVar[bool] = False
+
+    def __init__(self, config: C, data_root: Path) -> None:
+        self.config = config
+        self.data_root = data_root
+
+    @abstractmethod
+    def load(self) -> L:
+        """Read and validate the data, or open what an earlier run prepared from the same."""
+
+    @abstractmethod
+    def split(self, loaded: L) -> TaskData:
+        """Split, and fit everything that is fitted on the training split."""
+
+    @abstractmethod
+    def build_model(self, state: Mapping[str, Any]) -> nn.Module:
+        """A freshly initialised model for data with this state."""
+
+    @abstractmethod
+    def step(self, model: nn.Module, batch: Any, stage: Stage) -> StepOutput:
+        """Loss and metrics of one batch."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        """Predictions in the user's units, one row a sample."""
+
+    @abstractmethod
+    def evaluate(self, infer: Infer, data: TaskData, split: str) -> Evaluation:
+        """Metrics of a split, beside the baselines."""
+
+    @abstractmethod
+    def read_input(self, path: Path, state: Mapping[str, Any]) -> RawInput:
+        """A user's file as a source."""
+
+    @abstractmethod
+    def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
+        """A file with answers as the "test" source of a model with this state."""
+
+    @abstractmethod
+    def proof(self, model: nn.Module, data: TaskData) -> dict[str, Any]:
+        """Properties shown on the trained weights (equivariance, say); empty if there are none."""
+
+    def counts(self, batch: Any) -> dict[str, int]:
+        """What rates are measured in: samples, and nodes or tokens where a task has them."""
+        return {"samples": batch.num_samples}
