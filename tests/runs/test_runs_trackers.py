@@ -29,8 +29,10 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 @pytest.fixture(autouse=True)
-def environment_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment_is_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", os.environ.copy())
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
 
 
 def finish(run: RunFolder) -> None:
@@ -119,6 +121,7 @@ def test_mlflow_store_that_was_removed_or_emptied(run: RunFolder) -> None:
 
     other = f'{{"uri": "sqlite:///{run.root / "other.db"}"}}'
     assert main([*command, other]) == 0
+    assert list(Path.cwd().iterdir()) == []  # MLflow likes to leave a folder mlruns
     connection = sqlite3.connect(run.root / "other.db")
     assert connection.execute("select count(*) from metrics where key = 'loss'").fetchone() == (10,)
     connection.close()

@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from hydra_zen import make_config
 from omegaconf import OmegaConf
 
@@ -55,7 +55,7 @@ def compose(preset: C, overrides: Sequence[str] = ()) -> C:
 def _parse(text: str) -> Override:
     try:
         override = OverridesParser.create().parse_override(text)
-    except OverrideParseException as error:
+    except HydraException as error:
         raise ConfigError(
             f"{text}: not an override ({str(error).splitlines()[0]})",
             where="command line",

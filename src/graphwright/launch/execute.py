@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import sys
@@ -14,19 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from graphwright.config import io
 from graphwright.config.presets import from_yaml, task_module
-from graphwright.config.schema import TaskConfig, TrackingConfig
-from graphwright.errors import MissingExtraError
+from graphwright.config.schema import TaskConfig
 from graphwright.runs import provenance
 from graphwright.runs.files import remove_stale_temporaries
 from graphwright.runs.folder import RunFolder
-from graphwright.runs.mirror import Mirrors, start_mirrors
+from graphwright.runs.mirror import Mirrors, mirror_targets, start_mirrors
 from graphwright.runs.status import mark, session
 
 if TYPE_CHECKING:
     from graphwright.training.engine import Prepared
     from graphwright.training.phases import Phases
 
-__all__ = ["check_trackers", "execute", "run_config"]
+__all__ = ["execute", "run_config"]
 
 log = logging.getLogger("graphwright")
 
@@ -64,7 +62,7 @@ def execute(
         GraphwrightError: the run could not start or go on; its status says so too.
     """
     config = run_config(folder)
-    check_trackers(config.tracking)
+    targets = mirror_targets(io.to_dict(config.tracking))
     _before_torch(config)
     from graphwright.training.module import Interrupted
 
@@ -72,7 +70,9 @@ def execute(
         if resume:
             remove_stale_temporaries(folder.path)
         try:
-            mirrors = _train(folder, config, data_root, phases, command, resume, links or {})
+            mirrors = _train(
+                folder, config, data_root, phases, command, resume, links or {}, targets
+            )
         except Interrupted as signal:
             log.warning("stopped by %s; resume with: graphwright resume %s", signal, folder.path)
             mark(folder, "interrupted", error=f"stopped by {signal}")
@@ -83,22 +83,6 @@ def execute(
     for message in mirrors.wait(MIRROR_PATIENCE_S):
         log.warning("mirror: %s", message)
     return "finished"
-
-
-def check_trackers(tracking: TrackingConfig) -> None:
-    """Refuse a tracker that was asked for and is not installed.
-
-    Raises:
-        MissingExtraError: naming the extra to install.
-    """
-    wanted = {
-        "mlflow": tracking.mlflow == "on",
-        "wandb": tracking.wandb != "off",
-        "tensorboard": tracking.tensorboard,
-    }
-    for package, asked in wanted.items():
-        if asked and importlib.util.find_spec(package) is None:
-            raise MissingExtraError(package, package, f"tracking.{package}")
 
 
 def _before_torch(config: TaskConfig) -> None:
@@ -123,6 +107,7 @@ def _train(
     command: Sequence[str],
     resume: bool,
     links: dict[str, Any],
+    targets: dict[str, Any],
 ) -> Mirrors:
     from graphwright.training.engine import fit, prepare
     from graphwright.training.finish import finish
@@ -133,7 +118,7 @@ def _train(
     with StopRequest() as stop:
         prepared = prepare(task, phases)
         _write_provenance(folder, config, prepared, command, links)
-        mirrors = _start_mirrors(folder, config.tracking)
+        mirrors = start_mirrors(folder, targets)
         fit(task, prepared, folder, phases, stop, resume=resume)
     log.debug("%s", phases.table())
     if not config.training.fast_dev_run:
@@ -168,24 +153,6 @@ def _write_provenance(
         earlier = previous.pop("resumed_from", [])
         record["resumed_from"] = [*earlier, previous]
     folder.write_json("provenance.json", record)
-
-
-def _start_mirrors(folder: RunFolder, tracking: TrackingConfig) -> Mirrors:
-    targets: dict[str, dict[str, Any]] = {}
-    if tracking.mlflow == "on" or (
-        tracking.mlflow == "auto" and importlib.util.find_spec("mlflow") is not None
-    ):
-        targets["mlflow"] = {}
-    if tracking.wandb != "off":
-        targets["wandb"] = {
-            "mode": tracking.wandb,
-            "project": tracking.wandb_project,
-            "name": tracking.wandb_name,
-            "tags": list(tracking.wandb_tags),
-        }
-    if tracking.tensorboard:
-        targets["tensorboard"] = {}
-    return start_mirrors(folder, targets)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The model card: what a model is, what it was trained on, how good it is, and what is not known."""
+"""The model card: what a model is, what it learned from, how good it is, what is not known."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from graphwright.report.text import (
     format_duration,
     format_number,
     format_value,
+    is_number,
     markdown_escape,
     markdown_table,
 )
@@ -89,8 +90,8 @@ def _data(report: RunReport) -> str:
     rejected = report.data.get("rejected")
     if isinstance(rejected, dict):
         reasons = rejected.get("reasons") or {}
-        why = f" ({format_value(reasons)})" if reasons else ""
-        parts.append(f"Rejected samples: {rejected.get('count', 0)}{markdown_escape(why)}.")
+        why = f" ({markdown_escape(format_value(reasons))})" if reasons else ""
+        parts.append(f"Rejected samples: {format_value(rejected.get('count', 0))}{why}.")
     left = {k: v for k, v in report.data.items() if k not in ("splits", "rejected")}
     digests = [f"- {markdown_escape(k)}: `{_code(v)}`" for k, v in flatten(left).items()]
     settings = report.config.get("data")
@@ -120,7 +121,11 @@ def _results(report: RunReport) -> str:
 def _table(table: Table, prefix: str = "") -> str:
     note = f"\n\n{markdown_escape(table.note)}" if table.note else ""
     title = markdown_escape(prefix + table.title)
-    return f"### {title}{note}\n\n{markdown_table(table.columns, table.rows)}"
+    rows = [
+        (f"{row[0]} (this model)" if str(row[0]) == table.highlight else row[0], *row[1:])
+        for row in table.rows
+    ]
+    return f"### {title}{note}\n\n{markdown_table(table.columns, rows)}"
 
 
 def _limits(report: RunReport) -> str:
@@ -129,8 +134,9 @@ def _limits(report: RunReport) -> str:
 
 def _limit_sentences(report: RunReport) -> Iterator[str]:
     yield (
-        f"Meant for the task {markdown_escape(report.task)}, on inputs from the same kind of source "
-        "as the data above, prepared in the same way. Elsewhere nothing is known of its errors."
+        f"Meant for the task {markdown_escape(report.task)}, on inputs from the same kind of "
+        "source as the data above, prepared in the same way. Elsewhere nothing is known of its "
+        "errors."
     )
     head = report.headline
     if head is not None and head.beats_baseline is False:
@@ -184,7 +190,7 @@ def _provenance(report: RunReport) -> str:
 
 def _plain(value: object) -> str:
     # a commit or a version is not a quantity: no thousands separators
-    return str(value) if isinstance(value, int | float) else format_value(value)
+    return str(value) if is_number(value) else format_value(value)
 
 
 def _code(value: object) -> str:

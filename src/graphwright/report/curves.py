@@ -15,6 +15,7 @@ from graphwright.report.text import format_number
 __all__ = ["Curves", "OverlayRun", "learning_curves", "overlay_curves", "title_of"]
 
 MAIN_FIGURES = 6
+OVERLAY_VERTICES = 6000  # in all lines of an overlaid figure
 _TITLES = {
     "device_mem_mb": "Device memory (MB)",
     "epoch_s": "Seconds per epoch",
@@ -110,7 +111,8 @@ def _overlay(name: str, runs: Sequence[OverlayRun]) -> Figure:
     stage = {"val": "Validation ", "train": "Training "}.get(name.split("_")[0], "")
     base = title_of(name.split("_", 1)[1]) if stage else title_of(name)
     title = f"{stage}{base[0].lower() + base[1:] if stage and base[1:2].islower() else base}"
-    return line_chart(f"overlay_{name}", title, lines, x_label=label)
+    most = max(60, OVERLAY_VERTICES // len(runs))
+    return line_chart(f"overlay_{name}", title, lines, x_label=label, most_vertices=most)
 
 
 def _sort_names(report: RunReport) -> tuple[list[str], list[str]]:

@@ -32,7 +32,7 @@ class Spread:
         if self.sd == 0:
             return f"{format_number(self.mean)} ± 0"
         # the standard deviation says how many decimals of the mean mean anything
-        decimals = 1 - math.floor(math.log10(self.sd))
+        decimals = 1 - int(f"{self.sd:.1e}".split("e")[1])
         if not 0 <= decimals <= 8:
             return f"{format_number(self.mean)} ± {format_number(self.sd, 2)}"
         return f"{self.mean:,.{decimals}f} ± {self.sd:,.{decimals}f}"
@@ -135,14 +135,22 @@ def _letter(place: int) -> str:
 
 def _spreads(reports: Sequence[RunReport]) -> dict[str, Spread]:
     names = dict.fromkeys(name for report in reports for name in report.scalars)
-    found = {}
-    for name in names:
-        values = [report.scalars[name] for report in reports if name in report.scalars]
-        finite = all(map(math.isfinite, values))
-        mean = statistics.fmean(values) if finite or len(values) == 1 else math.nan
-        sd = statistics.stdev(values) if finite and len(values) > 1 else None
-        found[name] = Spread(mean, sd, len(values))
-    return found
+    return {name: _spread(name, reports) for name in names}
+
+
+def _spread(name: str, reports: Sequence[RunReport]) -> Spread:
+    # a seed trained twice says nothing more of the spread over seeds: its latest run counts
+    by_seed = {
+        str(report.seed): report.scalars[name]
+        for report in sorted(reports, key=lambda report: report.name)
+        if name in report.scalars
+    }
+    values = list(by_seed.values())
+    if len(values) == 1:
+        return Spread(values[0], None, 1)
+    if not all(map(math.isfinite, values)):
+        return Spread(math.nan, None, len(values))
+    return Spread(statistics.fmean(values), statistics.stdev(values), len(values))
 
 
 def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) -> list[str]:

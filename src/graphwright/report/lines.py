@@ -38,9 +38,18 @@ class Line:
 
 
 def line_chart(
-    name: str, title: str, lines: Sequence[Line], *, x_label: str, detail: str = ""
+    name: str,
+    title: str,
+    lines: Sequence[Line],
+    *,
+    x_label: str,
+    detail: str = "",
+    most_vertices: int = MAX_VERTICES,
 ) -> Figure:
-    """Curves over a common x axis; a logarithmic y axis where the values span 10 times or more."""
+    """Curves over a common x axis; a logarithmic y axis where the values span 10 times or more.
+
+    `most_vertices` is the length at which the path of one line is thinned.
+    """
     ys = [y for line in lines for y in line.ys if math.isfinite(y)]
     xs = [x for line in lines for x in line.xs if math.isfinite(x)]
     if not ys or not xs:
@@ -52,7 +61,7 @@ def line_chart(
     left = 12 + LETTER * max(len(tick_label(v)) for v in y.ticks())
     x = Scale(min(xs), max(xs), left, right)
     parts = [*y_axis(y, left, right), *x_axis(x, HEIGHT - 34, x_label)]
-    parts += [part for line in lines for part in _draw_line(line, x, y)]
+    parts += [part for line in lines for part in _draw_line(line, x, y, most_vertices)]
     parts += _end_labels(lines, ends, x, y)
     described = _describe(lines, x_label)
     details = [d for d in (detail, "log scale" if log else "") if d]
@@ -77,12 +86,12 @@ def _domain(values: Sequence[float]) -> tuple[float, float, bool]:
     return low - pad, high + pad, False
 
 
-def _draw_line(line: Line, x: Scale, y: Scale) -> list[Markup]:
+def _draw_line(line: Line, x: Scale, y: Scale, most: int) -> list[Markup]:
     colour = f"c{line.colour % COLOURS}"
     dashed = line.dashed != (line.colour >= COLOURS)
     parts = []
     for piece in _finite_pieces(line):
-        chosen = _vertices([line.ys[i] for i in piece])
+        chosen = _vertices([line.ys[i] for i in piece], most)
         xs, ys = [x(line.xs[piece[i]]) for i in chosen], [y(line.ys[piece[i]]) for i in chosen]
         if len(piece) == 1:
             parts.append(tag("circle", cx=xs[0], cy=ys[0], r=3.0, class_=f"point {colour}"))
@@ -109,12 +118,12 @@ def _finite_pieces(line: Line) -> list[list[int]]:
     return [piece for piece in pieces if piece]
 
 
-def _vertices(values: Sequence[float]) -> list[int]:
+def _vertices(values: Sequence[float], most: int) -> list[int]:
     """Indices to draw: of long curves the lowest and highest of each bucket, so peaks stay."""
     count = len(values)
-    if count <= MAX_VERTICES:
+    if count <= most:
         return list(range(count))
-    edges = np.linspace(0, count, MAX_VERTICES // 2 + 1).astype(int)
+    edges = np.linspace(0, count, most // 2 + 1).astype(int)
     chosen = {0, count - 1}
     for begin, end in itertools.pairwise(edges.tolist()):
         bucket = range(begin, end)

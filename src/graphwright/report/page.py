@@ -25,6 +25,7 @@ from graphwright.runs.files import write_text_atomic
 __all__ = ["render_page", "write_figures", "write_report"]
 
 FULL_RUNS = 24
+MOST_BYTES = 950_000  # a page is to stay below a megabyte, to be sent by mail
 MOST_METRICS = 3
 _HERE = Path(__file__).parent
 
@@ -54,10 +55,18 @@ def write_report(runs: Sequence[Path | str], out: Path | str) -> Path:
 
 
 def render_page(reports: Sequence[RunReport]) -> str:
-    """The HTML of the page; the first 24 of several runs are shown in full."""
-    context = _several(compare(reports)) if len(reports) > 1 else _single(reports[0])
+    """The HTML of the page. Of several runs as many are shown in full as fit (24 at most)."""
+    several = len(reports) > 1
+    context = _several(compare(reports)) if several else _single(reports[0])
     template = _environment().get_template("page.html")
-    return template.render(version=metadata.version("graphwright"), **context)
+    version = metadata.version("graphwright")
+    page = template.render(version=version, **context)
+    while len(page.encode()) > MOST_BYTES and len(context["views"]) > 1:
+        fewer = len(context["views"]) // 2
+        context["left_out"] += len(context["views"]) - fewer
+        context["views"] = context["views"][:fewer]
+        page = template.render(version=version, **context)
+    return page
 
 
 def write_figures(report: RunReport) -> list[Path]:

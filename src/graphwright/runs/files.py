@@ -23,6 +23,7 @@ from graphwright.errors import RunError
 
 __all__ = [
     "atomic_path",
+    "non_finite_name",
     "read_json",
     "remove_stale_temporaries",
     "storage_errors",

@@ -24,7 +24,7 @@ from typing import Any
 from graphwright.errors import GraphwrightError, MissingExtraError
 from graphwright.runs.folder import RunFolder
 
-__all__ = ["Mirrors", "mirror_targets", "start_mirrors"]
+__all__ = ["Mirrors", "main", "mirror_targets", "start_mirrors"]
 
 _NICENESS = 10
 _PACKAGES = {

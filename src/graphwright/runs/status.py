@@ -23,6 +23,7 @@ from graphwright.runs.files import read_json, write_json_atomic
 from graphwright.runs.lock import FileLock, is_locked
 
 __all__ = [
+    "LOCK_NAME",
     "STATUS_NAME",
     "RunLock",
     "State",

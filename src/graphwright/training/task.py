@@ -85,6 +85,9 @@ class RawInput:
 class Task(ABC, Generic[C, L]):
     """One application: its data, model, loss, evaluation and predictions.
 
+    A `model` that is handed in is the `nn.Module` that `build_model` made (compiled, perhaps), and a
+    `batch` is what the task's own sources yield.
+
     Args:
         config: the task's configuration.
         data_root: folder in which prepared data are kept and found again by their digest.
@@ -110,11 +113,11 @@ class Task(ABC, Generic[C, L]):
         """A freshly initialised model for data with this state."""
 
     @abstractmethod
-    def step(self, model: nn.Module, batch: Any, stage: Stage) -> StepOutput:
+    def step(self, model: Any, batch: Any, stage: Stage) -> StepOutput:
         """Loss and metrics of one batch."""
 
     @abstractmethod
-    def predict(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+    def predict(self, model: Any, batch: Any) -> dict[str, Tensor]:
         """Predictions in the user's units, one row a sample."""
 
     @abstractmethod
@@ -130,7 +133,7 @@ class Task(ABC, Generic[C, L]):
         """A file with answers as the "test" source of a model with this state."""
 
     @abstractmethod
-    def proof(self, model: nn.Module, data: TaskData) -> dict[str, Any]:
+    def proof(self, model: Any, data: TaskData) -> dict[str, Any]:
         """Properties shown on the trained weights (equivariance, say); empty if there are none."""
 
     def counts(self, batch: Any) -> dict[str, int]:

@@ -34,6 +34,7 @@ class MlflowTracker:
     def __init__(self, folder: Path, root: Path, settings: Mapping[str, Any]) -> None:
         self._root = root
         self._settings = settings
+        self._uri = str(settings.get("uri") or f"sqlite:///{root / 'mlflow.db'}")
         self._client: Any = None
         self._run_id = ""
 
@@ -80,8 +81,7 @@ class MlflowTracker:
         os.environ["DO_NOT_TRACK"] = "true"
         from mlflow import MlflowClient
 
-        uri = self._settings.get("uri") or f"sqlite:///{self._root / 'mlflow.db'}"
-        return MlflowClient(tracking_uri=str(uri))
+        return MlflowClient(tracking_uri=self._uri)
 
     def _experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -89,9 +89,10 @@ class MlflowTracker:
             if found.lifecycle_stage == "deleted":
                 self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
-        if self._settings.get("uri"):  # a server chooses its own place for artifacts
+        if not self._uri.startswith("sqlite:"):  # a server has its own place for artifacts
             return str(self._client.create_experiment(name))
-        # hidden, so that a copied config.yaml is not taken for a run
+        # else MLflow would make a folder mlruns wherever the training was started; hidden, so that
+        # the copied config.yaml is not taken for a run
         artifacts = (self._root / ".mlflow-artifacts" / _clean(name)).as_uri()
         return str(self._client.create_experiment(name, artifact_location=artifacts))
 

@@ -162,7 +162,7 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
                 "every training target is zero", fix="choose another data.source.target"
             )
         return {
-            "elements": batch.nodes["z"].unique().tolist() if "z" in fields else [],
+            "elements": np.unique(batch.nodes["z"].numpy()).tolist() if "z" in fields else [],
             "features": fields["features"].shape[0] if "features" in fields else 0,
             "scale": scale,
             "target_name": store.attributes["target_name"],
@@ -220,7 +220,8 @@ def _random_rotations(batch: GraphBatch) -> Tensor:
     """One per structure, from torch's random state, which checkpoints keep."""
     q, r = torch.linalg.qr(torch.randn(batch.num_graphs, 3, 3, dtype=torch.float64))
     q = q * torch.sign(torch.diagonal(r, dim1=1, dim2=2)).unsqueeze(1)
-    return q * torch.sign(torch.linalg.det(q))[:, None, None]
+    rotations: Tensor = q * torch.sign(torch.linalg.det(q))[:, None, None]
+    return rotations
 
 
 def _without_unknown_elements(

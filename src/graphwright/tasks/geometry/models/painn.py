@@ -20,7 +20,7 @@ from graphwright.nn.painn import (
     edge_geometry,
     vector_norm,
 )
-from graphwright.nn.radial import BesselBasis, GaussianBasis
+from graphwright.nn.radial import GaussianBasis
 from graphwright.nn.segment import segment_mean
 from graphwright.tasks.geometry.model_configs import PaiNNConfig
 from graphwright.tasks.geometry.models.inputs import PointEmbedding, pool_points
@@ -42,12 +42,11 @@ class PaiNNModel(nn.Module):
         dim = config.hidden_dim
         self.config = config
         self.embedding = PointEmbedding(dim, num_elements=num_elements, num_features=num_features)
-        self.basis = BesselBasis(config.num_basis, config.cutoff)
+        self.basis = GaussianBasis(config.num_basis, config.cutoff)
         self.place = Place(dim) if config.context else None
         rounds = range(config.num_layers)
         self.messages = nn.ModuleList(
-            PaiNNMessage(dim, config.num_basis, first=not config.context and i == 0)
-            for i in rounds
+            PaiNNMessage(dim, config.num_basis, first=not config.context and i == 0) for i in rounds
         )
         self.updates = nn.ModuleList(PaiNNUpdate(dim) for _ in rounds)
         self.contexts = nn.ModuleList(Context(dim) for _ in rounds if config.context)

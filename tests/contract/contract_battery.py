@@ -1,0 +1,69 @@
+"""Who takes the contract battery. A new task joins by adding one `Contract` to `CONTRACTS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["CONTRACTS", "SETTINGS", "Contract", "cut_in_half"]
+
+SETTINGS = ("tracking.mlflow=off", "training.threads=1", "training.log_every=1")
+
+
+def cut_in_half(path: Path) -> None:
+    """Damage a file as a broken transfer does."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contract:
+    """What the battery must know of a task.
+
+    Attributes:
+        preset: something that trains in a second or two, with several batches an epoch.
+        sample: writes a user's own input file into a folder and returns its path.
+        overrides: for all variants, on top of the preset.
+        variants: overrides, one for each model; every variant takes the whole battery.
+        overfit_samples: how many training samples are learnt by heart.
+        overfit_steps: optimizer steps (Adam) for that.
+        overfit_lr: its learning rate.
+        overfit_loss: the loss on them, in evaluation mode, ends below this.
+        damage: spoils the file that `sample` wrote.
+        tolerance: of a float64 prediction, relative to the largest, when its batch mates change.
+    """
+
+    preset: str
+    sample: Callable[[Path], Path]
+    overrides: tuple[str, ...] = ()
+    variants: tuple[str, ...]
+    overfit_samples: int = 4
+    overfit_steps: int = 150
+    overfit_lr: float = 1e-2
+    overfit_loss: float
+    damage: Callable[[Path], None] = cut_in_half
+    tolerance: float = 1e-10
+
+
+def _structures(folder: Path) -> Path:
+    """Three clouds of points, as a user may have them."""
+    rng = np.random.default_rng(3)
+    path = folder / "structures.npz"
+    np.savez(path, pos=rng.normal(size=(60, 3)), offsets=np.array([0, 15, 40, 60]))
+    return path
+
+
+_SMALL = ("data.source.count=40", "training.epochs=2", "model.hidden_dim=16", "model.num_layers=1")
+
+CONTRACTS: tuple[Contract, ...] = (
+    Contract(
+        preset="geometry/tiny",
+        sample=_structures,
+        overrides=_SMALL,
+        variants=("model=painn", "model=egnn", "model=gcn"),
+        overfit_loss=0.05,
+    ),
+)

@@ -1,0 +1,119 @@
+"""Comparing runs: what is one group, what differs, what the numbers are."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from graphwright.errors import RunError
+from graphwright.report.compare import compare
+from graphwright.report.grouping import Spread
+
+
+def test_runs_that_differ_in_their_seed_only_are_one_group(make_run: Callable[..., Any]) -> None:
+    maes = [0.02, 0.03, 0.025]
+    runs = [make_run(seed=s, mae=mae, tracking__wandb_name=f"s{s}") for s, mae in enumerate(maes)]
+    comparison = compare([run.path for run in runs])
+    (group,) = comparison.groups
+    spread = group.metrics["mae"]
+    assert spread.mean == pytest.approx(statistics.fmean(maes))
+    assert spread.sd == pytest.approx(statistics.stdev(maes))
+    assert (group.seeds, group.state, str(spread)) == ("0, 1, 2", "finished", "0.0250 ± 0.0050")
+    assert comparison.differences == {}
+    assert "differ in nothing but the seed" in comparison.to_text()
+
+
+def test_groups_are_sorted_best_first_and_failures_go_last(make_run: Callable[..., Any]) -> None:
+    runs = [
+        make_run("failed", model="tfn"),
+        make_run(model="gcn", mae=0.44),
+        make_run(model="painn", mae=0.02, training__epochs=80),
+    ]
+    comparison = compare([run.path for run in runs])
+    assert [group.label for group in comparison.groups] == [
+        "geometry/painn/qm7",
+        "geometry/gcn/qm7",
+        "geometry/tfn/qm7",
+    ]
+    assert comparison.differences == {
+        "training.epochs": (80, 60, 60),
+        "model.name": ("painn", "gcn", "tfn"),
+    }
+    assert comparison.metrics[0] == "mae"
+    assert comparison.metrics[-1] == "mae_z"
+    assert comparison.rows()[2][2] == "–"
+
+
+def test_settings_name_groups_that_share_a_folder(make_run: Callable[..., Any]) -> None:
+    runs = [make_run(), make_run(training__epochs=5, model__hidden_dim=8), make_run()]
+    comparison = compare([run.path for run in runs])
+    labels = {group.label for group in comparison.groups}
+    assert labels == {"epochs=60, hidden_dim=64", "epochs=5, hidden_dim=8"}
+    twice = next(group for group in comparison.groups if len(group.reports) == 2)
+    assert twice.metrics["mae"].sd is None  # one seed trained twice is no spread over seeds
+
+
+def test_text_and_markdown_hold_every_number(make_run: Callable[..., Any]) -> None:
+    runs = [
+        make_run(),
+        make_run(model="egnn", mae=0.0536),
+        make_run("failed", model="egnn", seed=1),
+    ]
+    comparison = compare([run.path for run in runs])
+    for shown in (comparison.to_text(), comparison.to_markdown()):
+        assert "0.0213" in shown
+        assert "0.0536" in shown
+        assert "1 finished, 1 failed" in shown
+        assert "model.name" in shown
+    assert "| --- |" in comparison.to_markdown()
+
+
+def test_json_is_json_even_with_a_diverged_run(make_run: Callable[..., Any]) -> None:
+    run = make_run(seed=1)
+    run.metrics(metrics={"mae": "NaN"})
+    comparison = compare([make_run().path, run.path])
+    tree = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
+    assert tree["groups"][0]["metrics"]["mae"] == {"mean": "NaN", "sd": None, "count": 2}
+    assert [r["seed"] for r in tree["runs"]] == [0, 1]
+    assert tree["primary"] == {"mae": False}
+
+
+def test_runs_with_unreadable_configurations_stand_alone(make_run: Callable[..., Any]) -> None:
+    runs = [make_run("bare"), make_run("bare")]
+    for run in runs:
+        (run.path / "config.yaml").write_text("- not\n- a mapping\n")
+    comparison = compare([run.path for run in runs])
+    assert len(comparison.groups) == 2
+    assert len({group.label for group in comparison.groups}) == 2
+
+
+def test_nothing_to_compare_is_an_error() -> None:
+    with pytest.raises(RunError, match="nothing to compare"):
+        compare([])
+
+
+@pytest.mark.parametrize(
+    ("spread", "shown"),
+    [
+        (Spread(0.0224, 0.0011, 3), "0.0224 ± 0.0011"),
+        (Spread(51.3, 2.44, 3), "51.3 ± 2.4"),
+        (Spread(12000.0, 340.0, 3), "12,000 ± 340"),
+        (Spread(1.5, 0.0, 2), "1.5 ± 0"),
+        (Spread(math.nan, None, 2), "NaN"),
+        (Spread(0.5, None, 1), "0.5"),
+    ],
+)
+def test_the_spread_decides_the_decimals(spread: Spread, shown: str) -> None:
+    assert str(spread) == shown
+
+
+def test_more_groups_than_letters(make_run: Callable[..., Any]) -> None:
+    runs = [make_run("bare", training__epochs=n) for n in range(1, 29)]
+    letters = [group.letter for group in compare([run.path for run in runs]).groups]
+    assert letters[0] == "A"
+    assert letters[25:28] == ["Z", "A1", "B1"]
