@@ -25,7 +25,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Case(contract, config, tmp_path_factory.mktemp("contract"))
 
 
-@pytest.fixture()
+@pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Arrange for a real SIGTERM to this process after so many training steps."""
     advance = Feed.advance

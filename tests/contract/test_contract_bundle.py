@@ -15,7 +15,7 @@ from graphwright.launch.use import load_run, predict
 from graphwright.training.infer import over_source
 
 
-@pytest.fixture()
+@pytest.fixture
 def elsewhere(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The bundle alone, in another folder, which is also the working directory."""
     shutil.copytree(case.run.bundle, tmp_path / "shipped")

@@ -5,16 +5,19 @@ from __future__ import annotations
 import torch
 from contract_case import Case
 from torch import Tensor
+from torch.optim.lr_scheduler import LinearLR
 
 
 def test_overfits_a_handful(case: Case) -> None:
     contract, task, model = case.contract, case.task(), case.fresh_model()
     batch = case.samples(list(range(contract.overfit_samples)))
     optimizer = torch.optim.Adam(model.parameters(), lr=contract.overfit_lr)
+    fall = LinearLR(optimizer, 1.0, 0.01, total_iters=contract.overfit_steps)
     for _ in range(contract.overfit_steps):
         optimizer.zero_grad()
         task.step(model, batch, "train").loss.backward()
         optimizer.step()
+        fall.step()
     with torch.no_grad():
         loss = float(task.step(model.eval(), batch, "val").loss)
     assert loss < contract.overfit_loss

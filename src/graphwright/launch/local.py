@@ -85,9 +85,18 @@ def train(
     except GraphwrightError as error:
         if error.exit_code == 2 and not folder.checkpoints.exists():
             # a user's mistake found before the first step: no run came of it
-            shutil.rmtree(folder.path)
+            _discard(folder.path, runs_root)
         raise
     return folder
+
+
+def _discard(run: Path, root: Path) -> None:
+    """Remove a run, and the levels above it that hold nothing else."""
+    shutil.rmtree(run)
+    for level in run.parents:
+        if level == root.absolute() or any(level.iterdir()):
+            return
+        level.rmdir()
 
 
 def resume(

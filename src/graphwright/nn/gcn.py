@@ -34,8 +34,10 @@ class GCNConv(nn.Module):
         scale_N1 = (edges.in_degree()[:, None] + loop_N1).rsqrt()
         # The sum commutes with the linear map: carry whichever is narrower along the edges.
         if self.linear.in_features < self.linear.out_features:
-            return self.linear(_spread(x_ND, edges, scale_N1, loop_N1)) + self.bias
-        return _spread(self.linear(x_ND), edges, scale_N1, loop_N1) + self.bias
+            out_ND: Tensor = self.linear(_spread(x_ND, edges, scale_N1, loop_N1))
+        else:
+            out_ND = _spread(self.linear(x_ND), edges, scale_N1, loop_N1)
+        return out_ND + self.bias
 
 
 def _missing_loops(edges: SortedEdges) -> Tensor:

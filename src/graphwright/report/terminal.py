@@ -23,7 +23,8 @@ PLAIN_WIDTH = 160  # where there is no terminal to ask
 def print_report(report: Mapping[str, Any]) -> None:
     """The tables of a `metrics.json`, and its proof of equivariance if it has one."""
     console = _console()
-    for table in parse_tables(report):
+    proof = report.get("equivariance")
+    for table in parse_tables([*report["tables"], *([proof] if proof else [])]):
         drawn = _table(table.title, table.columns)
         for row in table.rows:
             style = "bold" if row[0] == table.highlight else None
@@ -31,31 +32,21 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(drawn)
         if table.note:
             console.print(table.note, style="dim")
-    _print_equivariance(console, report.get("equivariance", {}))
 
 
 def print_runs(runs: Iterable[RunSummary]) -> None:
     """One line a run: state, when, how long, main metric."""
     drawn = _table("", ("run", "state", "started", "seconds", "config", "metric"))
     for run in runs:
+        place = "/".join((*run.levels, run.name))
         started = (
             datetime.fromtimestamp(run.started).isoformat(" ", "seconds") if run.started else ""
         )
-        metric = " ".join(f"{k}={format_number(v)}" for k, v in run.metrics.items())
+        main = run.metrics.get(run.primary or "")
+        metric = "" if main is None else f"{run.primary}={format_number(main)}"
         seconds = "" if run.duration is None else f"{run.duration:.0f}"
-        drawn.add_row(run.name, run.state, started, seconds, (run.digest or "")[:8], metric)
+        drawn.add_row(place, run.state, started, seconds, (run.digest or "")[:8], metric)
     _console().print(drawn)
-
-
-def _print_equivariance(console: Console, proof: Mapping[str, Any]) -> None:
-    if not proof:
-        return
-    kinds = list(proof["float32"])
-    drawn = _table("Largest relative error of equivariance", ("precision", *kinds, "bound"))
-    for name in ("float32", "float64"):
-        errors = [f"{proof[name][kind]:.1e}" for kind in kinds]
-        drawn.add_row(name, *errors, f"{proof['bounds'][name]:.0e}")
-    console.print(drawn)
 
 
 def _console() -> Console:

@@ -175,7 +175,8 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         config = self.config.augment
         if config.jitter:
             pos = batch.nodes["pos"]
-            batch.nodes["pos"] = pos + config.jitter * torch.randn_like(pos)
+            moved = pos + config.jitter * torch.randn_like(pos)
+            batch = dataclasses.replace(batch, nodes={**batch.nodes, "pos": moved})
         if config.rotate:
             batch = rotate_batch(batch, _random_rotations(batch))
         return batch

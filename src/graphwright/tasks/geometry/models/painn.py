@@ -1,14 +1,13 @@
-"""PaiNN with a readout of charges, forces of attention and vectors.
+"""PaiNN with a readout of charges and vectors.
 
-Layers: Schütt et al., ICML 2021, https://arxiv.org/abs/2102.03150. The readout is that of its dipole
-moments, mu = sum_i (vector_i + charge_i r_i).
+Layers: Schütt et al., ICML 2021, https://arxiv.org/abs/2102.03150. The readout is that of its
+dipole moments, mu = sum_i (vector_i + charge_i r_i).
 
 Legend: N = points, B = structures, D = features.
 """
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
