@@ -6,10 +6,9 @@ import signal
 from collections.abc import Callable
 
 import pytest
-from contract_battery import CONTRACTS, SETTINGS
+from contract_battery import CONTRACTS
 from contract_case import Case
 
-from graphwright.config.presets import resolve_preset
 from graphwright.training.feed import Feed
 
 _VARIANTS = [(contract, variant) for contract in CONTRACTS for variant in contract.variants]
@@ -21,8 +20,7 @@ _VARIANTS = [(contract, variant) for contract in CONTRACTS for variant in contra
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     """One variant; pytest runs all checks of one before it goes on to the next."""
     contract, variant = request.param
-    config = resolve_preset(contract.preset, (*SETTINGS, variant, *contract.overrides))
-    return Case(contract, config, tmp_path_factory.mktemp("contract"))
+    return Case(contract, variant, tmp_path_factory.mktemp("contract"))
 
 
 @pytest.fixture

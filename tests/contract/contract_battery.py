@@ -27,7 +27,9 @@ class Contract:
         preset: something that trains in a second or two, with several batches an epoch.
         sample: writes a user's own input file into a folder and returns its path.
         overrides: for all variants, on top of the preset.
-        variants: overrides, one for each model; every variant takes the whole battery.
+        variants: one for each model, each some overrides with spaces between; every variant takes
+            the whole battery.
+        overfit: further overrides for learning a handful by heart (no dropout, say).
         overfit_samples: how many training samples are learnt by heart.
         overfit_steps: optimizer steps (Adam) for that.
         overfit_lr: its learning rate at first; it falls to nothing.
@@ -40,7 +42,8 @@ class Contract:
     sample: Callable[[Path], Path]
     overrides: tuple[str, ...] = ()
     variants: tuple[str, ...]
-    overfit_samples: int = 3
+    overfit: tuple[str, ...] = ()
+    overfit_samples: int = 2
     overfit_steps: int = 150
     overfit_lr: float = 1e-2
     overfit_loss: float
@@ -63,7 +66,9 @@ CONTRACTS: tuple[Contract, ...] = (
         preset="geometry/tiny",
         sample=_structures,
         overrides=_SMALL,
-        variants=("model=painn", "model=egnn", "model=gcn"),
+        # neighbours are 0.1 apart: the default cutoff is in ångström
+        variants=("model=painn", "model=egnn model.cutoff=0.5", "model=gcn"),
+        overfit=("model.dropout=0", "model.hidden_dim=32"),
         overfit_loss=0.02,
     ),
 )

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from contract_battery import Contract
+from contract_battery import SETTINGS, Contract
 from torch import Tensor, nn
 
 from graphwright.config import io
-from graphwright.config.presets import task_module
+from graphwright.config.presets import resolve_preset, task_module
 from graphwright.config.schema import TaskConfig
 from graphwright.launch.local import train
 from graphwright.runs.folder import RunFolder
@@ -30,7 +30,7 @@ class Case:
     """A configuration, and what was made of it so far."""
 
     contract: Contract
-    config: TaskConfig
+    variant: str
     home: Path
     _made: dict[str, Any] = field(default_factory=dict)
 
@@ -39,11 +39,20 @@ class Case:
         """Where its prepared data lie."""
         return self.home / "data"
 
-    def task(self) -> Task[Any, Any]:
+    @property
+    def config(self) -> TaskConfig:
+        """Preset and overrides."""
+        return self._once("config", self.configure)
+
+    def configure(self, *more: str) -> TaskConfig:
+        """The configuration with further overrides."""
+        overrides = (*SETTINGS, *self.variant.split(), *self.contract.overrides, *more)
+        return resolve_preset(self.contract.preset, overrides)
+
+    def task(self, config: TaskConfig | None = None) -> Task[Any, Any]:
         """A fresh task object."""
-        made: Task[Any, Any] = task_module(self.config.task, "task").TASK(
-            self.config, self.data_root
-        )
+        config = config or self.config
+        made: Task[Any, Any] = task_module(config.task, "task").TASK(config, self.data_root)
         return made
 
     @property
@@ -65,10 +74,10 @@ class Case:
         """One more run of the same configuration."""
         return train(self.config, runs_root=self.home / "runs", data_root=self.data_root)
 
-    def fresh_model(self) -> nn.Module:
+    def fresh_model(self, task: Task[Any, Any] | None = None) -> nn.Module:
         """Untrained, and the caller's own."""
         torch.manual_seed(self.config.seed)
-        return self.task().build_model(self.prepared.data.state)
+        return (task or self.task()).build_model(self.prepared.data.state)
 
     def samples(self, index: list[int], *, dtype: torch.dtype = torch.float32) -> Any:
         """A batch of these training samples, in this order."""

@@ -9,7 +9,9 @@ from torch.optim.lr_scheduler import LinearLR
 
 
 def test_overfits_a_handful(case: Case) -> None:
-    contract, task, model = case.contract, case.task(), case.fresh_model()
+    contract = case.contract
+    task = case.task(case.configure(*contract.overfit))
+    model = case.fresh_model(task)
     batch = case.samples(list(range(contract.overfit_samples)))
     optimizer = torch.optim.Adam(model.parameters(), lr=contract.overfit_lr)
     fall = LinearLR(optimizer, 1.0, 0.01, total_iters=contract.overfit_steps)

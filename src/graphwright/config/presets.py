@@ -45,8 +45,6 @@ def resolve_preset(name: str, overrides: Sequence[str] = ()) -> TaskConfig:
     Raises:
         ConfigError: no such preset (the nearest is named), or an override is wrong.
     """
-    from graphwright.config.compose import compose
-
     task, _, rest = name.partition("/")
     module = task_module(task, "config")
     known = [preset for preset, _ in module.preset_names()]
@@ -55,7 +53,7 @@ def resolve_preset(name: str, overrides: Sequence[str] = ()) -> TaskConfig:
             f"{name}: no such preset{nearest(rest, known)}", fix=f"graphwright list {task}"
         )
     preset: TaskConfig = module.preset(rest or known[0])
-    return compose(preset, overrides)
+    return _overridden(preset, overrides)
 
 
 def from_yaml(text: str, *, where: object = None) -> TaskConfig:
@@ -80,11 +78,19 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TaskConfig:
     Raises:
         ConfigError: the file cannot be read, or its contents are wrong.
     """
-    from graphwright.config.compose import compose
-
     try:
         text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration: {error}", where=path) from None
-    config = from_yaml(text, where=path)
-    return compose(config, overrides) if overrides else config
+    return _overridden(from_yaml(text, where=path), overrides)
+
+
+def _overridden(config: TaskConfig, overrides: Sequence[str]) -> TaskConfig:
+    from graphwright.config.check import check
+    from graphwright.config.io import to_dict
+
+    if not overrides:  # Hydra takes 0.2 s to import: only where there is something for it to do
+        return check(type(config), to_dict(config), where="preset")
+    from graphwright.config.compose import compose
+
+    return compose(config, overrides)

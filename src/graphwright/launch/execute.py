@@ -23,6 +23,7 @@ from graphwright.runs.status import mark, session
 if TYPE_CHECKING:
     from graphwright.training.engine import Prepared
     from graphwright.training.phases import Phases
+    from graphwright.training.task import Task
 
 __all__ = ["execute", "run_config"]
 
@@ -63,16 +64,17 @@ def execute(
     """
     config = run_config(folder)
     targets = mirror_targets(io.to_dict(config.tracking))
-    _before_torch(config)
-    from graphwright.training.module import Interrupted
+    with phases.importing():
+        _before_torch(config)
+        make_task = task_module(config.task, "task").TASK
+        from graphwright.training.engine import Interrupted
 
+    task = make_task(config, data_root)
     with session(folder), _log_to(folder.log_path):
         if resume:
             remove_stale_temporaries(folder.path)
         try:
-            mirrors = _train(
-                folder, config, data_root, phases, command, resume, links or {}, targets
-            )
+            mirrors = _train(folder, task, phases, targets, command, links or {}, resume=resume)
         except Interrupted as signal:
             log.warning("stopped by %s; resume with: graphwright resume %s", signal, folder.path)
             mark(folder, "interrupted", error=f"stopped by {signal}")
@@ -101,27 +103,31 @@ def _before_torch(config: TaskConfig) -> None:
 
 def _train(
     folder: RunFolder,
-    config: TaskConfig,
-    data_root: Path,
+    task: Task[Any, Any],
     phases: Phases,
-    command: Sequence[str],
-    resume: bool,
-    links: dict[str, Any],
     targets: dict[str, Any],
+    command: Sequence[str],
+    links: dict[str, Any],
+    *,
+    resume: bool,
 ) -> Mirrors:
     from graphwright.training.engine import fit, prepare
     from graphwright.training.finish import finish
     from graphwright.training.signals import StopRequest
 
-    phases.mark("imports_s")
-    task = task_module(config.task, "task").TASK(config, data_root)
     with StopRequest() as stop:
         prepared = prepare(task, phases)
-        _write_provenance(folder, config, prepared, command, links)
+        _write_provenance(folder, task.config, prepared, command, links)
+        log.info(
+            "training on %s, precision %s; mirrors: %s",
+            prepared.placement.device,
+            task.config.training.precision,
+            ", ".join(targets) or "none",
+        )
         mirrors = start_mirrors(folder, targets)
         fit(task, prepared, folder, phases, stop, resume=resume)
     log.debug("%s", phases.table())
-    if not config.training.fast_dev_run:
+    if not task.config.training.fast_dev_run:
         finish(task, prepared, folder)
     return mirrors
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import lightning.pytorch as pl
 import torch
@@ -21,7 +21,7 @@ from graphwright.runs.folder import RunFolder
 from graphwright.training.checkpoint import Checkpoints, load_checkpoint
 from graphwright.training.device import Placement, place
 from graphwright.training.feed import Feed
-from graphwright.training.module import TrainingModule
+from graphwright.training.module import Interrupted, TrainingModule
 from graphwright.training.optim import Schedule, build_optimizer
 from graphwright.training.phases import Phases
 from graphwright.training.progress import Progress
@@ -31,17 +31,21 @@ from graphwright.training.signals import StopRequest
 from graphwright.training.task import Task, TaskData
 from graphwright.training.warmup import warm_up
 
-__all__ = ["Prepared", "fit", "prepare", "trained_model"]
+__all__ = ["Interrupted", "Prepared", "fit", "prepare", "trained_model"]
 
 log = logging.getLogger("graphwright")
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What the start-up phases leave for the loop."""
+    """What the start-up phases leave for the loop.
+
+    `called` is the model as training calls it: compiled, where that is asked for.
+    """
 
     data: TaskData
     model: nn.Module
+    called: nn.Module
     feed: Feed
     placement: Placement
 
@@ -68,7 +72,11 @@ def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
         model = task.build_model(data.state).to(placement.device, placement.dtype)
         details["parameters"] = sum(p.numel() for p in model.parameters())
         details["layers"] = sum(1 for _ in model.modules()) - 1
-    return Prepared(data, model, feed, placement)
+    with phases.timed("compilation") as details:
+        # only set up here: the compiler works in the first forward and backward, timed apart
+        called = _compiled(model) if config.training.compile else model
+        details["enabled"] = config.training.compile
+    return Prepared(data, model, called, feed, placement)
 
 
 def fit(
@@ -127,6 +135,10 @@ def trained_model(task: Task[Any, Any], prepared: Prepared, folder: RunFolder) -
         }
     prepared.model.load_state_dict(weights)
     return prepared.model
+
+
+def _compiled(model: nn.Module) -> nn.Module:
+    return cast("nn.Module", torch.compile(model, dynamic=True))
 
 
 def _state_to_resume(checkpoints: Checkpoints | None, digest: str) -> dict[str, Any] | None:
@@ -198,6 +210,7 @@ def _build_module(
     return TrainingModule(
         task,
         prepared.model,
+        prepared.called,
         optimizer,
         schedule,
         prepared.feed,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Any, cast
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
@@ -44,6 +44,7 @@ class TrainingModule(pl.LightningModule):
     Args:
         task: gives loss and metrics of a batch.
         model: in its precision, on its device.
+        called: the model as training calls it, compiled perhaps.
         optimizer: over the model's parameters.
         schedule: of the learning rate.
         feed: training and validation batches, and where they stand.
@@ -58,6 +59,7 @@ class TrainingModule(pl.LightningModule):
         self,
         task: Task[Any, Any],
         model: nn.Module,
+        called: nn.Module,
         optimizer: Optimizer,
         schedule: Schedule,
         feed: Feed,
@@ -71,9 +73,7 @@ class TrainingModule(pl.LightningModule):
         config: TaskConfig = task.config
         self.config = config.training
         self.model = model
-        self.called: nn.Module = model
-        if self.config.compile:
-            self.called = cast("nn.Module", torch.compile(model, dynamic=True))
+        self.called = called
         self.parts = _Parts(task, optimizer, schedule, feed, recorder, checkpoints, stop, phases)
         self.placement = placement
         self.best = BestSoFar(task.higher_is_better, self.config.early_stopping)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -34,7 +37,7 @@ class Phases:
 
     def __init__(self) -> None:
         # the process began before this line: count what the imports took, too
-        already = max(0.0, time.time() - psutil.Process().create_time())
+        already = _process_age()
         self._start = time.perf_counter() - already
         self._records: list[dict[str, Any]] = [
             {"name": "imports", "seconds": already, "details": {}}
@@ -54,9 +57,12 @@ class Phases:
             seconds = time.perf_counter() - began
             self._records.append({"name": name, "seconds": seconds, "details": details})
 
-    def add(self, name: str, seconds: float, **details: Any) -> None:
-        """Record a phase that was timed elsewhere."""
-        self._records.append({"name": name, "seconds": seconds, "details": details})
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Imports that come after the first phases; they count as imports all the same."""
+        began = time.perf_counter()
+        yield
+        self._records[0]["seconds"] += time.perf_counter() - began
 
     def mark(self, name: str, seconds: float | None = None) -> None:
         """Note a time once: seconds given, or those since the process began."""
@@ -98,7 +104,16 @@ class Phases:
         return {"phases": list(self._records), **self._marks}
 
     def table(self) -> str:
-        """One line a phase, for --debug."""
-        lines = [f"  {r['name']:<28} {r['seconds']:8.3f} s" for r in self._records]
+        """One line a phase with what was found in it, then the marks; for --debug."""
+        lines = []
+        for record in self._records:
+            found = " ".join(f"{k}={_short(v)}" for k, v in record["details"].items())
+            lines.append(f"  {record['name']:<28} {record['seconds']:8.3f} s  {found}".rstrip())
         lines += [f"  {name:<28} {value:8.3f} s" for name, value in self._marks.items()]
         return "\n".join(["start-up", *lines])
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items()) + "}"
+    return str(value)

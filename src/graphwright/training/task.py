@@ -85,8 +85,8 @@ class RawInput:
 class Task(ABC, Generic[C, L]):
     """One application: its data, model, loss, evaluation and predictions.
 
-    A `model` that is handed in is the `nn.Module` that `build_model` made (compiled, perhaps), and a
-    `batch` is what the task's own sources yield.
+    A `model` that is handed in is the `nn.Module` that `build_model` made (compiled, perhaps), and
+    a `batch` is what the task's own sources yield.
 
     Args:
         config: the task's configuration.

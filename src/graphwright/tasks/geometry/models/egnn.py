@@ -1,7 +1,7 @@
 """EGNN with a readout of charges and of how far the points moved.
 
-Layers: Satorras et al., ICML 2021, https://arxiv.org/abs/2102.09844. A layer sees the first distance
-of an edge's ends in a radial basis, and the square of the current one.
+Layers: Satorras et al., ICML 2021, https://arxiv.org/abs/2102.09844. A layer sees the first
+distance of an edge's ends in a radial basis, and the square of the current one.
 
 Legend: N = points, E = edges, B = structures, D = features.
 """

@@ -1,0 +1,211 @@
+"""The documentation is checked: commands parse, keys exist, links resolve, examples run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import pytest
+
+from graphwright.cli import app
+from graphwright.config.io import flatten, to_dict
+from graphwright.config.presets import TASKS, preset_names, resolve_preset
+from graphwright.launch.local import with_reference
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+OTHER_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+EXECUTED = ("README.md", "docs/quickstart.md", "docs/configuration.md")
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+FLAG_ROW = re.compile(r"^\| `(--\w+)[^`]*` \| `([^`]+)`", re.MULTILINE)
+SECTIONS = ("training", "loading", "tracking", "data", "model", "augment")
+KEY = re.compile(rf"(?:{'|'.join(SECTIONS)})(?:\.[a-z_]+)+(?:=.*)?")
+
+
+class Block(NamedTuple):
+    """A fenced block: where it is, its language and text."""
+
+    page: Path
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.text.strip().splitlines()[0][:40]}"
+
+
+def _blocks(*languages: str) -> list[Block]:
+    found = [(page, match) for page in PAGES for match in FENCE.finditer(page.read_text())]
+    return [Block(page, m[1], m[2]) for page, m in found if m[1] in languages]
+
+
+def _lines(block: Block) -> Iterator[str]:
+    """Lines that a reader types."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        if block.language != "console":
+            yield line
+        elif line.startswith("$ "):
+            yield line[2:]
+
+
+def _commands() -> list[tuple[str, list[str]]]:
+    found = []
+    for block in _blocks("console", "bash", "sh"):
+        for line in _lines(block):
+            words = shlex.split(line, comments=True)
+            if words and words[0] == "graphwright":
+                found.append((block.page.name, words[1:]))
+    return found
+
+
+@cache
+def _keys() -> frozenset[str]:
+    """Every key of every preset with every choice of its groups, and all their sections."""
+    keys: set[str] = set()
+    for task in TASKS:
+        for name, _ in preset_names(task):
+            config = resolve_preset(name)
+            options = [o for group in config.groups.values() for o in group.values()]
+            keys |= set(flatten(to_dict(config)))
+            keys |= {f"model.{key}" for option in options for key in flatten(to_dict(option))}
+    return frozenset(
+        key.rsplit(".", depth)[0] for key in keys for depth in range(key.count(".") + 1)
+    )
+
+
+def _parse(words: list[str]) -> click.Context:
+    """Parse a command line without executing it; an error says what is wrong."""
+    command: click.Command = app
+    context = None
+    while True:
+        context = command.make_context(words[0] if words else "", list(words), parent=context)
+        if not isinstance(command, click.Group):
+            return context
+        rest = [*context._protected_args, *context.args]
+        name, found, words = command.resolve_command(context, rest)
+        assert found is not None, f"no command {name}"
+        command = found
+
+
+@pytest.mark.parametrize(("page", "words"), _commands(), ids=lambda v: v if type(v) is str else "")
+def test_commands_parse(page: str, words: list[str]) -> None:
+    """Sub-command, options, preset, overrides and references exist."""
+    try:
+        options = _parse(words).params
+    except click.exceptions.Exit:  # --help and --version
+        return
+    if "overrides" in options:
+        preset, overrides = options["preset"], options["overrides"]
+        if options["config_file"] is not None:
+            preset, overrides = "geometry/tiny", [o for o in (preset, *overrides) if o]
+        config: Any = resolve_preset(preset, overrides)
+        for name in options.get("references", ()):
+            with_reference(config, name)
+
+
+def test_commands_are_found() -> None:
+    """The test above has something to test."""
+    used = {words[0] for _, words in _commands()}
+    assert used == set(app.commands)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_keys_in_text_exist(page: Path) -> None:
+    """`training.epochs=5` in running text is a real key."""
+    inline = re.findall(r"`'?([^`\n]+?)'?`", FENCE.sub("", page.read_text()))
+    named = [text.split("=")[0] for text in inline if KEY.fullmatch(text)]
+    assert [key for key in named if key not in _keys()] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda p: p.name)
+def test_links_resolve(page: Path) -> None:
+    """Files and headings that are linked to exist."""
+    missing = []
+    for target in LINK.findall(FENCE.sub("", page.read_text())):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        if not other.exists() or (anchor and anchor not in _anchors(other)):
+            missing.append(target)
+    assert missing == []
+
+
+def _anchors(page: Path) -> set[str]:
+    """Headings as GitHub names them."""
+    titles = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_page_is_in_the_index() -> None:
+    """A page that nobody links to is not read."""
+    linked = set(LINK.findall((ROOT / "docs/index.md").read_text()))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} == linked
+
+
+def test_flags_of_the_old_script() -> None:
+    """Each old flag has a row, and what stands beside it exists."""
+    rows = dict(FLAG_ROW.findall((ROOT / "docs/geometry.md").read_text()))
+    options = {option for param in app.commands["train"].params for option in param.opts}
+    new = {name.split("=")[0] for name in rows.values()}
+    assert len(rows) == 19
+    assert {name for name in new if name not in options and name not in _keys()} == set()
+
+
+@pytest.mark.parametrize("block", _blocks("python"), ids=str)
+def test_python_compiles(block: Block) -> None:
+    """Every Python block is valid."""
+    compile(block.text, str(block.page), "exec")
+
+
+@pytest.mark.parametrize("name", EXECUTED)
+def test_python_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page run one after the other, as a reader would run them."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    for block in _blocks("python"):
+        if block.page == ROOT / name:
+            exec(compile(block.text, name, "exec"), namespace)
+
+
+def test_add_a_model(tmp_path: Path) -> None:
+    """The walk-through, executed as it stands on a copy, gives a model that trains."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    target = None
+    text = (ROOT / "docs/add_a_model.md").read_text()
+    for piece in re.finditer(r"^`(src/\S+\.py)`|^```(python|diff)\n(.*?)^```$", text, re.M | re.S):
+        target = tmp_path / piece[1] if piece[1] else target
+        assert target is not None
+        if piece[2] == "python":
+            target.write_text(piece[3])
+        elif piece[2] == "diff":
+            _edit(target, piece[3].splitlines())
+    command = [sys.executable, "-m", "graphwright", "train", "geometry/tiny", "model=deep_sets"]
+    quick = ["training.epochs=1", "tracking.mlflow=off", "data.source.count=20"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "src")}
+    done = subprocess.run(
+        [*command, *quick], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "deep_sets" in done.stdout
+    assert list(tmp_path.glob("runs/geometry/scans/center_of_mass/deep_sets/run_000/bundle/*.json"))
+
+
+def _edit(path: Path, lines: list[str]) -> None:
+    """Apply one hunk whose old lines must stand exactly once in the file."""
+    old = "".join(f"{line[1:]}\n" for line in lines if line[:1] in " -")
+    new = "".join(f"{line[1:]}\n" for line in lines if line[:1] in " +")
+    text = path.read_text()
+    assert old, "a hunk needs a line to hold on to"
+    assert text.count(old) == 1, f"{path.name} has not exactly once:\n{old}"
+    path.write_text(text.replace(old, new))
