@@ -78,9 +78,7 @@ def _keys() -> frozenset[str]:
             options = [o for group in config.groups.values() for o in group.values()]
             keys |= set(flatten(to_dict(config)))
             keys |= {f"model.{key}" for option in options for key in flatten(to_dict(option))}
-    return frozenset(
-        key.rsplit(".", depth)[0] for key in keys for depth in range(key.count(".") + 1)
-    )
+    return frozenset(key.rsplit(".", depth)[0] for key in keys for depth in range(9))
 
 
 def _parse(words: list[str]) -> click.Context:
@@ -105,10 +103,14 @@ def test_commands_parse(page: str, words: list[str]) -> None:
     except click.exceptions.Exit:  # --help and --version
         return
     if "overrides" in options:
-        preset, overrides = options["preset"], options["overrides"]
+        # the walk-through's own model exists only in the copy that test_add_a_model makes
+        preset = options["preset"]
+        overrides = [
+            text.replace("model=deep_sets", "model=painn") for text in options["overrides"]
+        ]
         if options["config_file"] is not None:
             preset, overrides = "geometry/tiny", [o for o in (preset, *overrides) if o]
-        config: Any = resolve_preset(preset, overrides)
+        config: Any = resolve_preset(str(preset), overrides)
         for name in options.get("references", ()):
             with_reference(config, name)
 
@@ -124,6 +126,7 @@ def test_keys_in_text_exist(page: Path) -> None:
     """`training.epochs=5` in running text is a real key."""
     inline = re.findall(r"`'?([^`\n]+?)'?`", FENCE.sub("", page.read_text()))
     named = [text.split("=")[0] for text in inline if KEY.fullmatch(text)]
+    named = [name for name in named if not name.endswith((".json", ".yaml"))]
     assert [key for key in named if key not in _keys()] == []
 
 

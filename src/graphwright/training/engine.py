@@ -116,7 +116,8 @@ def fit(
             log.info("resuming at epoch %d, step %d", prepared.feed.epoch, module.step_count)
         _maybe_warm_up(task, prepared)
         try:
-            _run(trainer, module, prepared.feed, config.training)
+            with _deterministic(config.training.deterministic):
+                _run(trainer, module, prepared.feed)
         finally:
             folder.write_json("startup.json", phases.to_json())
     return module.evaluated
@@ -257,8 +258,7 @@ def _maybe_warm_up(task: Task[Any, Any], prepared: Prepared) -> None:
     )
 
 
-def _run(trainer: pl.Trainer, module: TrainingModule, feed: Feed, training: Any) -> None:
-    torch.use_deterministic_algorithms(training.deterministic, warn_only=True)
+def _run(trainer: pl.Trainer, module: TrainingModule, feed: Feed) -> None:
     module.parts.phases.start_loop()
     if feed.batch and feed.at_end:
         # stopped inside a validation: repeat it, then the epoch is over
@@ -267,6 +267,21 @@ def _run(trainer: pl.Trainer, module: TrainingModule, feed: Feed, training: Any)
     progress.ready = progress.started = progress.processed = progress.completed = feed.epoch
     if not module.best.exhausted:
         trainer.fit(module)
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Deterministic kernels while training; torch's settings are put back afterwards."""
+    before = torch.are_deterministic_algorithms_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    # finds reads of uninitialised memory, and costs a write of every new tensor
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
 @contextmanager

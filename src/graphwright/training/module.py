@@ -175,7 +175,8 @@ class TrainingModule(pl.LightningModule):
     # -- validation ------------------------------------------------------------------------------
 
     def on_validation_start(self) -> None:
-        """Close the training epoch; remember the random state in case validation is repeated."""
+        """Stop the epoch's clock; remember the random state in case validation is repeated."""
+        self.parts.recorder.stop_clock()
         self._validation_random = get_random_state()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:

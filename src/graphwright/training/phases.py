@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,3 +116,14 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}: {_short(v)}" for k, v in value.items()) + "}"
     return str(value)
+
+
+def _process_age() -> float:
+    """Seconds since this process began."""
+    stat = Path("/proc/self/stat")
+    if not stat.exists():  # no Linux
+        return max(0.0, time.time() - psutil.Process().create_time())
+    # ticks since boot, from the kernel: psutil's date is off by the drift of the clock
+    fields = stat.read_text().rpartition(")")[2].split()
+    began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - began)

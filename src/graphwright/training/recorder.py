@@ -65,11 +65,17 @@ class Recorder:
         self.validation = Average()
         self._counts: dict[str, int] = {}
         self._epoch_began = time.perf_counter()
+        self._epoch_seconds = 0.0
 
     def start_epoch(self) -> None:
         """Begin counting; the running training means are kept when an epoch is resumed."""
         self._counts = {}
         self._epoch_began = time.perf_counter()
+        self._epoch_seconds = 0.0
+
+    def stop_clock(self) -> None:
+        """Training batches of this epoch are over; validation does not count into the rates."""
+        self._epoch_seconds = max(time.perf_counter() - self._epoch_began, 1e-9)
 
     def training_step(
         self,
@@ -101,10 +107,12 @@ class Recorder:
 
     def end_training_epoch(self, *, step: int, epoch: int, extra: Mapping[str, float]) -> None:
         """Write the epoch's means, rates and memory."""
-        seconds = max(time.perf_counter() - self._epoch_began, 1e-9)
         record = {f"train_{name}": value for name, value in self.train.means().items()}
-        record |= {f"{name}_per_s": count / seconds for name, count in self._counts.items()}
-        record |= {"epoch_s": seconds, **memory_metrics(self._device), **extra}
+        if self._counts:  # not where only the validation was left to do
+            seconds = self._epoch_seconds
+            record |= {f"{name}_per_s": count / seconds for name, count in self._counts.items()}
+            record["epoch_s"] = seconds
+        record |= {**memory_metrics(self._device), **extra}
         self._events.log(record, step, epoch)
         self.train = Average()
 

@@ -68,6 +68,8 @@ class TFNConfig:
     degree: Literal[1, 2] = 1
     num_basis: Annotated[int, Field(ge=2)] = 8
     cutoff: Length = 5.0
+    neighbors: Length = 10.0
+    """How many a point usually has: sums over them are divided by its root."""
     pool: Pool = "sum"
     dropout: Share = 0.0
 

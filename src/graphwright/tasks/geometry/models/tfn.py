@@ -78,6 +78,7 @@ class _Convolution(nn.Module):
         super().__init__()
         o3, gated = _e3nn()
         copies = config.hidden_dim
+        self.spread = config.neighbors**-0.5
         vectors = " + ".join(f"{copies}x{n}{'eo'[n % 2]}" for n in range(1, config.degree + 1))
         self.gate = gated.Gate(
             f"{copies}x0e", [torch.nn.functional.silu],
@@ -100,9 +101,9 @@ class _Convolution(nn.Module):
     def forward(self, state: Tensor, harmonics: Tensor, geometry: EdgeGeometry) -> Tensor:
         edges = geometry.edges
         message = self.product(edges.gather_source(state), harmonics, self.radial(geometry.basis))
-        # e3nn keeps every product at unit variance: keep the sum there as well.
-        spread = (edges.num_edges / max(edges.num_nodes, 1)) ** 0.5
-        summed = edges.sum_to_target(message) / max(spread, 1.0)
+        # e3nn keeps every product at unit variance: keep the sum near it as well. A count taken
+        # from the batch would let structures feel each other.
+        summed = edges.sum_to_target(message) * self.spread
         out: Tensor = self.gate(self.mix(summed) + self.keep(state))
         return out
 

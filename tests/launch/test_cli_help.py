@@ -1,0 +1,107 @@
+"""Help, lists and configurations answer at once, without torch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from graphwright.config.presets import load_config, resolve_preset
+
+_COMMANDS = (
+    ["--help"],
+    ["train", "--help"],
+    ["predict", "--help"],
+    ["data", "prepare", "--help"],
+    ["list"],
+)
+
+
+@pytest.mark.parametrize("arguments", _COMMANDS, ids=" ".join)
+def test_torch_is_not_imported(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from graphwright.cli import main\n"
+        "main(sys.argv[1:])\n"
+        "heavy = {'torch', 'lightning', 'matplotlib', 'scipy', 'mlflow'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("arguments", _COMMANDS[:2], ids=" ".join)
+def test_help_takes_less_than_300_ms(arguments: list[str]) -> None:
+    """The fastest of several: the machine may be busy with something else."""
+    fastest = float("inf")
+    for _ in range(10):
+        began = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-m", "graphwright", *arguments], capture_output=True, check=True
+        )
+        fastest = min(fastest, time.perf_counter() - began)
+        if fastest < 0.3:
+            break
+    assert fastest < 0.3
+
+
+def test_list(cli) -> None:
+    result = cli("list")
+    names = [line.split()[0] for line in result.out.splitlines()]
+    assert result.code == 0
+    assert "geometry/scans" in names
+    assert cli("list", "geometry").out.splitlines()[0].startswith("geometry/scans")
+    assert all(len(line.split(maxsplit=1)) == 2 for line in result.out.splitlines())
+
+
+def test_show_config_is_what_would_be_saved(cli, tmp_path: Path) -> None:
+    result = cli("train", "geometry/tiny", "training.epochs=7", "--show-config")
+    assert result.code == 0
+    assert yaml.safe_load(result.out)["training"]["epochs"] == 7
+    saved = tmp_path / "saved.yaml"
+    saved.write_text(result.out)
+    assert load_config(saved) == resolve_preset("geometry/tiny", ["training.epochs=7"])
+    again = cli("train", "--config", saved, "model.hidden_dim=4", "--show-config")
+    assert yaml.safe_load(again.out)["model"]["hidden_dim"] == 4
+
+
+def test_dry_run_writes_nothing(cli, place) -> None:
+    result = cli("train", "geometry/tiny", "model=egnn", "--dry-run", *place.roots)
+    assert result.code == 0
+    assert str(place.runs / "geometry" / "scans" / "center_of_mass" / "egnn") in result.out
+    assert "digest" in result.out
+    assert place.files() == set()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["train"], ["trian"], ["evaluate", "x", "--split", "all"], ["train", "--fast-dev-run", "0"]],
+    ids=" ".join,
+)
+def test_wrong_usage_exits_2(cli, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.code == 2
+    assert "Error" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_no_color() -> None:
+    command = [sys.executable, "-m", "graphwright", "train", "geometry/none"]
+    environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
+
+
+def test_version(cli) -> None:
+    result = cli("--version")
+    assert result.code == 0
+    assert "0.1.0" in result.out
