@@ -1,6 +1,6 @@
 """The geometry task's configuration and its presets. No torch here.
 
-To add a model: a dataclass in `model_configs.py`, its name in `MODELS`, a class in `models/`.
+To add a model: a dataclass in `model_configs.py` and a module in `models/` (docs/add_a_model.md).
 """
 
 from __future__ import annotations
@@ -26,12 +26,7 @@ from graphwright.tasks.geometry.data_config import (
     ScansSource,
     SplitConfig,
 )
-from graphwright.tasks.geometry.model_configs import (
-    EGNNConfig,
-    GCNConfig,
-    PaiNNConfig,
-    TFNConfig,
-)
+from graphwright.tasks.geometry.model_configs import MODELS, ModelConfig, PaiNNConfig
 
 __all__ = ["SCHEMA", "AugmentConfig", "DataConfig", "GeometryConfig", "preset", "preset_names"]
 
@@ -62,20 +57,11 @@ class GeometryConfig(TaskConfig):
 
     task: Literal["geometry"] = "geometry"
     data: DataConfig = field(default_factory=DataConfig)
-    model: Annotated[
-        PaiNNConfig | EGNNConfig | GCNConfig | TFNConfig, Field(discriminator="name")
-    ] = field(default_factory=PaiNNConfig)
+    model: ModelConfig = field(default_factory=PaiNNConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: Literal["mae", "mse", "displacement"] = "mae"
 
-    groups: ClassVar[dict[str, dict[str, object]]] = {
-        "model": {
-            "painn": PaiNNConfig(),
-            "egnn": EGNNConfig(),
-            "gcn": GCNConfig(),
-            "tfn": TFNConfig(),
-        }
-    }
+    groups: ClassVar[dict[str, dict[str, object]]] = {"model": MODELS}
 
     def levels(self) -> tuple[str, ...]:
         """geometry / data set / target / model."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
-__all__ = ["EGNNConfig", "GCNConfig", "ModelConfig", "PaiNNConfig", "Pool", "TFNConfig"]
+__all__ = ["MODELS", "EGNNConfig", "GCNConfig", "ModelConfig", "PaiNNConfig", "Pool", "TFNConfig"]
 
 Count = Annotated[int, Field(gt=0)]
 Length = Annotated[float, Field(gt=0)]
@@ -74,4 +74,7 @@ class TFNConfig:
     dropout: Share = 0.0
 
 
-ModelConfig = PaiNNConfig | EGNNConfig | GCNConfig | TFNConfig
+ModelConfig = Annotated[
+    PaiNNConfig | EGNNConfig | GCNConfig | TFNConfig, Field(discriminator="name")
+]
+MODELS: dict[str, object] = {option.name: option() for option in get_args(get_args(ModelConfig)[0])}
