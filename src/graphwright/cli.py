@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from graphwright.errors import GraphwrightError
+from graphwright.training.threads import let_threads_sleep
 
 __all__ = ["main"]
 
@@ -38,6 +39,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Entry point: errors that a person can mend are printed without a traceback."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("graphwright").setLevel(logging.INFO)
+    let_threads_sleep()
     try:
         app.main(args=args, prog_name="graphwright", standalone_mode=False)
     except click.exceptions.Abort:

@@ -48,7 +48,7 @@ def test_reference_stands_in_the_table(cli, place, tiny) -> None:
     assert (gcn.parent.name, painn.parent.name) == ("gcn", "painn")
     rows = json.loads((painn / "metrics.json").read_text())["tables"][0]["rows"]
     ours = json.loads((gcn / "metrics.json").read_text())["tables"][0]["rows"]
-    assert [row[0] for row in rows][0] == "painn"
+    assert rows[0][0] == "painn"
     assert ours[0] in rows
     assert ours[0][0] == "gcn"
 
@@ -103,6 +103,7 @@ def test_report_and_card(cli, finished, tmp_path: Path) -> None:
 def test_runs_are_named_by_short_names(cli, finished) -> None:
     for name in ("latest", "geometry/scans", finished.run.path):
         assert cli("compare", name, "--runs-root", finished.runs).code == 0
-    wrong = cli("compare", "geometry/scams", "--runs-root", finished.runs)
+    near = "geometry/scans/center_of_mass/pain/run_000"
+    wrong = cli("compare", near, "--runs-root", finished.runs)
     assert wrong.code == 2
-    assert "geometry/scans" in wrong.err
+    assert "geometry/scans/center_of_mass/painn/run_000" in wrong.err

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-import graphwright.nn.filtered as filtered
+import graphwright.nn.edge_geometry as blocks
+from graphwright.nn.edge_geometry import EdgeGeometry, edge_geometry
 from graphwright.nn.edges import SortedEdges
-from graphwright.nn.filtered import EdgeGeometry, filtered_messages, filtered_messages_reference
+from graphwright.nn.filtered import filtered_messages, filtered_messages_reference
 from graphwright.nn.neighbors import radius_edges
 from graphwright.nn.painn import (
     GatedEquivariantBlock,
     PaiNNMessage,
     PaiNNUpdate,
-    edge_geometry,
     vector_norm,
 )
 from graphwright.nn.radial import BesselBasis
@@ -39,7 +39,7 @@ def inputs(dtype=torch.float64, first=False):
 @pytest.mark.parametrize("block", [1, 40, 1 << 18])
 @pytest.mark.parametrize("first", [False, True])
 def test_the_fused_operator_equals_its_formula(first, block, monkeypatch):
-    monkeypatch.setattr(filtered, "_BLOCK", block)
+    monkeypatch.setattr(blocks, "_BLOCK", block)
     geometry, values = inputs(first=first)
     wanted = [x for x in values if x is not None]
     results = []

@@ -30,6 +30,7 @@ from graphwright.training.random_state import get_random_state, seed_everything,
 from graphwright.training.recorder import Average
 from graphwright.training.signals import StopRequest
 from graphwright.training.stopping import BestSoFar
+from graphwright.training.threads import let_threads_sleep
 from graphwright.training.warmup import warm_up
 
 
@@ -210,6 +211,17 @@ def test_allocator_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ["THP_MEM_ALLOC_ENABLE"] == "1"
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
     assert "no glibc" in set_allocator("keep")
+
+
+def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    assert "sleep" in let_threads_sleep()
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert let_threads_sleep() == "OMP_WAIT_POLICY=active"
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
 
 
 def test_phases_time_and_tabulate() -> None:

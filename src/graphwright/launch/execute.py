@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,9 +90,11 @@ def execute(
 def _before_torch(config: TaskConfig) -> None:
     """Settings that count only before torch makes its first tensor."""
     from graphwright.training.allocator import set_allocator
+    from graphwright.training.threads import let_threads_sleep
 
     training = config.training
     log.debug("memory allocator: %s", set_allocator(training.allocator))
+    log.debug("waiting threads: %s", let_threads_sleep())
     if training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if training.threads:
@@ -126,9 +128,10 @@ def _train(
         )
         mirrors = start_mirrors(folder, targets)
         fit(task, prepared, folder, phases, stop, resume=resume)
-    log.debug("%s", phases.table())
-    if not task.config.training.fast_dev_run:
-        finish(task, prepared, folder)
+        log.debug("%s", phases.table())
+        if not task.config.training.fast_dev_run:
+            # asked to stop in here, it comes to its end: there is no training left to save
+            finish(task, prepared, folder)
     return mirrors
 
 
@@ -161,10 +164,22 @@ def _write_provenance(
     folder.write_json("provenance.json", record)
 
 
+class _RunLog(logging.FileHandler):
+    """A full disk is reported by what it stops; that the log stops too is no further error."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (logging's name)
+        """Leave the record out."""
+
+    def close(self) -> None:
+        """Close the file, and give up what it could not take."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _log_to(path: Path) -> Iterator[None]:
     """Everything that is logged also goes to the run's `log.txt`."""
-    handler = logging.FileHandler(path)
+    handler = _RunLog(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.setLevel(logging.DEBUG)
     level = log.level

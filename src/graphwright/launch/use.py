@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from graphwright.errors import DataError, RunError
-from graphwright.runs.files import atomic_path, write_text_atomic
+from graphwright.runs.files import atomic_path
 
 if TYPE_CHECKING:
     from graphwright.training.task import Columns
@@ -50,8 +50,9 @@ class Predictions:
         else:
             raise DataError("predictions are written as .csv or .parquet", where=out)
         if self.rejected:
-            lines = ["where,reason", *(f'"{where}","{why}"' for where, why in self.rejected)]
-            write_text_atomic(out.with_name(f"{out.name}.rejected.csv"), "\n".join(lines) + "\n")
+            aside = out.with_name(f"{out.name}.rejected.csv")
+            with atomic_path(aside) as temporary, temporary.open("w", newline="") as file:
+                csv.writer(file).writerows([("where", "reason"), *self.rejected])
 
     def to_csv(self, file: IO[str]) -> None:
         """A header and one line a sample."""
@@ -109,17 +110,22 @@ def evaluate(
 
 
 def export_bundle(run: Path, out: Path) -> Path:
-    """Copy a finished run's bundle to a new folder.
+    """Copy a finished run's bundle (or one that was exported already) to a new folder.
 
     Raises:
         RunError: the run has no bundle yet, or `out` exists.
     """
-    if not (run / "bundle" / "model.json").is_file():
+    bundle = run if (run / "model.json").is_file() else run / "bundle"
+    if not (bundle / "model.json").is_file():
         raise RunError("this run has no bundle yet", where=run, fix=f"graphwright resume {run}")
     if out.exists():
         raise RunError("the output exists", where=out, fix="choose another -o")
     with atomic_path(out) as temporary:
-        shutil.copytree(run / "bundle", temporary)
+        try:
+            shutil.copytree(bundle, temporary)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
     return out
 
 

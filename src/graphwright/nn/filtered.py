@@ -11,52 +11,15 @@ Legend: N = nodes, E = edges, R = radial functions, D = features.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from graphwright.nn.edges import SortedEdges, bag_sum
+from graphwright.nn.edge_geometry import EdgeBlock, EdgeGeometry
 
-__all__ = ["EdgeGeometry", "filtered_messages", "filtered_messages_reference"]
-
-# Numbers in one buffer: 1 MB in float32, so that a handful of them stay in a core's caches.
-_BLOCK = 1 << 18
-
-
-@dataclass(frozen=True, eq=False)
-class EdgeGeometry:
-    """What message layers need to know of the edges, computed once for all of them.
-
-    Attributes:
-        edges: sorted by target.
-        basis: `[E, R]` radial basis times cutoff, with the cutoff itself as last column, which
-            carries the bias of the filters.
-        unit: `[3, E]` unit vector from source to target, components first, contiguous.
-    """
-
-    edges: SortedEdges
-    basis: Tensor
-    unit: Tensor
-
-    @cached_property
-    def inward(self) -> _Order:
-        """The edges in the order of their targets."""
-        edges = self.edges
-        ends = (edges.target, edges.source)
-        return _Order(edges.target_ptr, *ends, self.basis, self.unit, edges.every_edge)
-
-    @cached_property
-    def outward(self) -> _Order:
-        """The edges in the order of their sources."""
-        edges, order = self.edges, self.edges.by_source
-        ends = (edges.source.index_select(0, order), edges.target_by_source)
-        basis, unit = self.basis.index_select(0, order), self.unit.index_select(1, order)
-        return _Order(edges.source_ptr, *ends, basis, unit, edges.every_edge)
+__all__ = ["filtered_messages", "filtered_messages_reference"]
 
 
 def filtered_messages(
@@ -109,59 +72,6 @@ def filtered_messages_reference(
     if vector_N3D is not None:
         message = message + edges.gather_source(vector_N3D) * filters[2][:, None]
     return ds, edges.sum_to_target(message)
-
-
-@dataclass(frozen=True, eq=False)
-class _Block:
-    """Consecutive nodes and all their edges in one order."""
-
-    nodes: slice
-    ptr: Tensor
-    near: Tensor  # [e] the block's node of each edge
-    far: Tensor  # [e] the node at the other end
-    basis: Tensor
-    unit: Tensor
-    every: Tensor
-
-    def sum(self, x: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Sum over the edges of each of the block's nodes."""
-        return bag_sum(x, self.every, self.ptr, weight)
-
-
-@dataclass(frozen=True, eq=False)
-class _Order:
-    """All edges sorted by one of their ends."""
-
-    ptr: Tensor
-    near: Tensor
-    far: Tensor
-    basis: Tensor
-    unit: Tensor
-    every: Tensor
-
-    def blocks(self, dim: int) -> Iterator[_Block]:
-        """Blocks of about `_BLOCK / dim` edges; everything at once on a GPU."""
-        on_cpu = self.ptr.device.type == "cpu"
-        limit = max(1, _BLOCK // dim) if on_cpu else len(self.near) + 1
-        bounds = self.ptr.tolist() if on_cpu else [0, len(self.near)]
-        start = 0
-        for node in range(1, len(bounds)):
-            if bounds[node] - bounds[start] >= limit or node == len(bounds) - 1:
-                stop = node if on_cpu else len(self.ptr) - 1
-                yield self._block(start, stop, bounds[start], bounds[node])
-                start = node
-
-    def _block(self, node: int, stop: int, first: int, last: int) -> _Block:
-        part = slice(first, last)
-        return _Block(
-            nodes=slice(node, stop),
-            ptr=self.ptr[node : stop + 1] - first,
-            near=self.near[part],
-            far=self.far[part],
-            basis=self.basis[part],
-            unit=self.unit[:, part],
-            every=self.every[: last - first],
-        )
 
 
 class _Buffers:
@@ -232,7 +142,7 @@ class _FilteredMessages(torch.autograd.Function):
         return d_weight, d_scalar, d_radial, d_vector, None
 
 
-def _filter(block: _Block, weight: Tensor, x: Tensor, filters: Tensor, message: Tensor) -> None:
+def _filter(block: EdgeBlock, weight: Tensor, x: Tensor, filters: Tensor, message: Tensor) -> None:
     """message = filters of the block's edges times the features of their far ends."""
     torch.mm(block.basis, weight, out=filters)
     torch.index_select(x, 0, block.far, out=message)
@@ -240,7 +150,7 @@ def _filter(block: _Block, weight: Tensor, x: Tensor, filters: Tensor, message: 
 
 
 def _scalar_backward(
-    block: _Block,
+    block: EdgeBlock,
     weight: Tensor,
     x: Tensor,
     grad: Tensor,
@@ -256,7 +166,7 @@ def _scalar_backward(
     d_x[block.nodes] = block.sum(grad.mul_(filters))
 
 
-def _gather_along(block: _Block, grad_v: Tensor, grad: Tensor, along: Tensor) -> None:
+def _gather_along(block: EdgeBlock, grad_v: Tensor, grad: Tensor, along: Tensor) -> None:
     """along = gradient of each edge's vector message, projected on the edge."""
     for axis in range(3):
         torch.index_select(grad_v[:, axis], 0, block.far, out=grad)
@@ -271,7 +181,7 @@ def _project(axis: int, grad: Tensor, unit: Tensor, along: Tensor) -> None:
 
 
 def _vector_backward(
-    block: _Block,
+    block: EdgeBlock,
     vector: Tensor,
     grad_v: Tensor,
     d_weight: Tensor,

@@ -12,36 +12,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from graphwright.nn.edges import SortedEdges
-from graphwright.nn.filtered import EdgeGeometry, filtered_messages
-from graphwright.nn.radial import cosine_cutoff
+from graphwright.nn.edge_geometry import EdgeGeometry
+from graphwright.nn.filtered import filtered_messages
 
 __all__ = [
     "GatedEquivariantBlock",
     "PaiNNMessage",
     "PaiNNUpdate",
-    "edge_geometry",
     "vector_norm",
 ]
-
-
-def edge_geometry(
-    pos_N3: Tensor, edges: SortedEdges, basis: nn.Module, cutoff: float
-) -> EdgeGeometry:
-    """Distances, directions and radial basis of the edges.
-
-    Args:
-        pos_N3: positions, in the unit of the cutoff.
-        basis: maps distances `[E]` to `[E, R - 1]`.
-        cutoff: messages fade to zero at this distance (cosine cutoff).
-    """
-    step_E3 = pos_N3.index_select(0, edges.target) - pos_N3.index_select(0, edges.source)
-    # Two points in one place have no direction: a zero vector, not NaN.
-    distance_E = step_E3.square().sum(1).clamp(min=1e-24).sqrt()
-    fade_E1 = cosine_cutoff(distance_E, cutoff)[:, None]
-    radial_ER = torch.cat([basis(distance_E) * fade_E1, fade_E1], dim=1)
-    unit_3E = (step_E3 / distance_E[:, None]).t().contiguous()
-    return EdgeGeometry(edges, radial_ER, unit_3E)
 
 
 class PaiNNMessage(nn.Module):

@@ -109,6 +109,10 @@ def _read_description(folder: Path) -> dict[str, Any]:
     description: dict[str, Any] = read_json(path)
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise BundleError(f"this is not a bundle of format {FORMAT}", where=path)
+    expected = {"config": dict, "state": dict, "weights_sha256": str, "about": dict}
+    for key, kind in expected.items():
+        if not isinstance(description.get(key), kind):
+            raise BundleError(f"the bundle is damaged: it has no {key}", where=path)
     return description
 
 

@@ -35,7 +35,7 @@ class EGNNModel(nn.Module):
         dim = config.hidden_dim
         self.config = config
         self.embedding = PointEmbedding(dim, num_elements=num_elements, num_features=num_features)
-        self.basis = GaussianBasis(config.num_basis, config.cutoff)
+        self.basis = GaussianBasis(config.num_basis, 1.0)
         self.layers = nn.ModuleList(
             EGNNLayer(dim, config.num_basis + 1, config.dropout) for _ in range(config.num_layers)
         )
@@ -43,12 +43,13 @@ class EGNNModel(nn.Module):
 
     def forward(self, batch: GraphBatch) -> Tensor:
         """Vectors `[B, 3]` of a batch with node fields `pos` (and `z`, `x`)."""
-        start_N3 = batch.nodes["pos"]
+        # The cutoff is the model's unit of length: nothing depends on the user's unit.
+        start_N3 = batch.nodes["pos"] / self.config.cutoff
         edges = SortedEdges.build(batch.edge_index, batch.num_nodes)
         first_ER = self.basis(_squared(start_N3, edges).clamp(min=1e-24).sqrt())
         h_ND, x_N3 = self.embedding(batch), start_N3
         for layer in self.layers:
-            now_E1 = _squared(x_N3, edges)[:, None] / self.config.cutoff**2
+            now_E1 = _squared(x_N3, edges)[:, None]
             h_ND, x_N3 = layer(h_ND, x_N3, torch.cat([first_ER, now_E1], dim=1), edges)
         place_N1, moved_N1 = self.charge(h_ND).split(1, dim=1)
         vector_N3 = place_N1 * start_N3 + (1.0 + moved_N1) * (x_N3 - start_N3)

@@ -11,12 +11,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
+from graphwright.nn.edge_geometry import edge_geometry
 from graphwright.nn.edges import SortedEdges
 from graphwright.nn.painn import (
     GatedEquivariantBlock,
     PaiNNMessage,
     PaiNNUpdate,
-    edge_geometry,
     vector_norm,
 )
 from graphwright.nn.radial import GaussianBasis
@@ -57,32 +57,34 @@ class PaiNNModel(nn.Module):
         pos_N3 = batch.nodes["pos"]
         edges = SortedEdges.build(batch.edge_index, batch.num_nodes)
         geometry = edge_geometry(pos_N3, edges, self.basis, self.config.cutoff)
+        # The cutoff is the model's unit of length: nothing else depends on the user's unit.
+        place_N3 = pos_N3 / self.config.cutoff
         s_ND = self.embedding(batch)
         v_N3D = None
         if self.place is not None:
-            s_ND, v_N3D = self.place(s_ND, pos_N3)
+            s_ND, v_N3D = self.place(s_ND, place_N3)
         for i, (message, update) in enumerate(zip(self.messages, self.updates, strict=True)):
             s_ND, v_N3D = update(*message(s_ND, v_N3D, geometry))
             if self.config.context:
                 s_ND, v_N3D = self.contexts[i](s_ND, v_N3D, batch)
             s_ND = self.dropout(s_ND)
         charge_N1, vector_N31 = self.readout(s_ND, v_N3D)
-        return pool_points(charge_N1 * pos_N3 + vector_N31[:, :, 0], batch, self.config.pool)
+        return pool_points(charge_N1 * place_N3 + vector_N31[:, :, 0], batch, self.config.pool)
 
 
 class Place(nn.Module):
     """Where a point is, seen from the mean of its structure's points: distance and direction."""
 
-    def __init__(self, dim: int, extent: float = 2.0) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        self.basis = GaussianBasis(16, extent)
+        self.basis = GaussianBasis(16, 4.0)
         self.scalar = nn.Linear(16, dim)
         self.vector = nn.Linear(16, dim)
 
-    def forward(self, s_ND: Tensor, pos_N3: Tensor) -> tuple[Tensor, Tensor]:
-        """First (s, v)."""
-        near = self.basis(vector_norm(pos_N3[:, :, None])[:, 0])
-        return s_ND + self.scalar(near), pos_N3[:, :, None] * self.vector(near)[:, None]
+    def forward(self, s_ND: Tensor, place_N3: Tensor) -> tuple[Tensor, Tensor]:
+        """First (s, v), from positions `[N, 3]` in units of the cutoff."""
+        near = self.basis(vector_norm(place_N3[:, :, None])[:, 0])
+        return s_ND + self.scalar(near), place_N3[:, :, None] * self.vector(near)[:, None]
 
 
 class Context(nn.Module):
@@ -94,10 +96,11 @@ class Context(nn.Module):
 
     def forward(self, s_ND: Tensor, v_N3D: Tensor, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """(s, v) plus a gated map of their means over the structure."""
-        mean_s = segment_mean(s_ND, batch.node_graph, batch.num_graphs)
-        mean_v = segment_mean(v_N3D, batch.node_graph, batch.num_graphs)
+        graph = batch.node_graph
+        mean_s = segment_mean(s_ND, graph, batch.num_graphs)
+        mean_v = segment_mean(v_N3D, graph, batch.num_graphs)
         ds, dv = self.block(mean_s, mean_v)
-        return s_ND + ds[batch.node_graph], v_N3D + dv[batch.node_graph]
+        return s_ND + ds.index_select(0, graph), v_N3D + dv.index_select(0, graph)
 
 
 MODEL = PaiNNModel

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import MissingExtraError
+from graphwright.nn.edge_geometry import EdgeGeometry, edge_geometry
 from graphwright.nn.edges import SortedEdges
-from graphwright.nn.filtered import EdgeGeometry
 from graphwright.nn.harmonics import spherical_harmonics
-from graphwright.nn.painn import edge_geometry
 from graphwright.nn.radial import GaussianBasis
 from graphwright.tasks.geometry.model_configs import TFNConfig
 from graphwright.tasks.geometry.models.inputs import PointEmbedding, pool_points
@@ -67,7 +66,8 @@ class TFNModel(nn.Module):
         for layer in self.layers:
             state = layer(state, harmonics, geometry)
         out_N4 = self.readout(state)
-        vector_N3 = out_N4[:, :1] * pos_N3 + out_N4[:, 1:]
+        # The cutoff is the model's unit of length: nothing else depends on the user's unit.
+        vector_N3 = out_N4[:, :1] * pos_N3 / self.config.cutoff + out_N4[:, 1:]
         return pool_points(vector_N3, batch, self.config.pool)
 
 

@@ -1,0 +1,125 @@
+"""A real process that is asked to stop, and one that is killed: both go on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graphwright.runs.events import read_events
+from graphwright.runs.status import read_status
+
+PATIENCE_S = 120.0
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+@pytest.fixture(scope="module")
+def long(tiny) -> tuple[str, ...]:
+    """Overrides for a training long enough to be met in its middle."""
+    return (*(text for text in tiny if "epochs" not in text), "training.epochs=40")
+
+
+@pytest.fixture(scope="module")
+def whole(long, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The last checkpoint and the weights of the same training, undisturbed."""
+    from graphwright.config.presets import resolve_preset
+    from graphwright.launch.local import train
+
+    home = tmp_path_factory.mktemp("whole")
+    config = resolve_preset("geometry/tiny", long)
+    return _results(train(config, runs_root=home / "runs", data_root=home / "data").path)
+
+
+def _results(run: Path) -> dict[str, Any]:
+    metrics = json.loads((run / "metrics.json").read_text())
+    return {
+        "state": torch.load(run / "checkpoints" / "last.ckpt", weights_only=True),
+        "weights": (run / "bundle" / "weights.safetensors").read_bytes(),
+        "metrics": metrics["metrics"],
+        "losses": read_events(run / "events.jsonl").series("train_loss_step"),
+    }
+
+
+def _assert_equal(a: Any, b: Any) -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            _assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            _assert_equal(x, y)
+    else:
+        assert a == b
+
+
+def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop(start, cli, place, long, whole, number: signal.Signals) -> None:
+    process = start("train", "geometry/tiny", *long, *place.roots)
+    _wait_for(lambda: any(place.runs.rglob("last.ckpt")), process)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    (run,) = place.run_folders()
+    assert process.returncode == 0
+    assert f"stopped by {number.name}" in err
+    assert f"graphwright resume {run}" in err
+    assert out.strip() == f"interrupted: {run}"
+    assert "Traceback" not in err
+    _assert_goes_on(cli, place, run, whole)
+
+
+def test_killed(start, cli, place, long, whole) -> None:
+    process = start("train", "geometry/tiny", *long, *place.roots)
+    _wait_for(lambda: any(place.runs.rglob("last.ckpt")), process)
+    (run,) = place.run_folders()
+    second = cli("resume", run, *place.roots)
+    process.kill()
+    process.communicate(timeout=PATIENCE_S)
+    assert second.code == 2
+    assert f"process {process.pid}" in second.err
+    _assert_goes_on(cli, place, run, whole)
+
+
+def _assert_goes_on(cli, place, run: Path, whole: dict[str, Any]) -> None:
+    assert read_status(run).state == "interrupted"
+    result = cli("resume", run, *place.roots)
+    assert result.code == 0, result.err
+    assert read_status(run).state == "finished"
+    _assert_equal(_results(run), whole)
+    assert [path for path in place.files() if ".tmp" in path.name] == []
+
+
+def _tool(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(TOOLS / name), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_kill_and_resume(tiny) -> None:
+    done = _tool("kill_and_resume.py", "--kills", "2", "--kills-per-run", "2", *tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 kills" in done.stdout
+    assert "bit-equal" in done.stdout
+
+
+def test_start_together(tiny) -> None:
+    done = _tool("start_together.py", "--processes", "4", *tiny)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "each got its own folder" in done.stdout
