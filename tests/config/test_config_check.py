@@ -55,6 +55,15 @@ def test_naming_the_presets_own_model_keeps_its_settings() -> None:
     assert same == config
 
 
+def test_nested_sections_are_swapped_too() -> None:
+    config: Any = resolve_preset(
+        "geometry/tiny", ["data.source=file", "data.source.path=a.npz", "data.source.target=com"]
+    )
+    assert (config.data.source.kind, config.data.source.path) == ("file", "a.npz")
+    with pytest.raises(ConfigError, match=r"data\.source=fil: choose one of scans, file, did you"):
+        resolve_preset("geometry/tiny", ["data.source=fil"])
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

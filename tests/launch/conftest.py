@@ -16,6 +16,7 @@ from graphwright.cli import main
 from graphwright.config.presets import resolve_preset
 from graphwright.launch.local import train
 from graphwright.runs.folder import RunFolder
+from graphwright.runs.index import find_runs
 
 TINY = (
     "tracking.mlflow=off",
@@ -60,7 +61,7 @@ class Place:
         return set(self.home.rglob("*"))
 
     def run_folders(self) -> list[Path]:
-        return sorted(path.parent for path in self.runs.rglob("config.yaml"))
+        return [found.path for found in find_runs(self.runs)]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -93,12 +94,37 @@ def test_wrong_usage_exits_2(cli, arguments: list[str]) -> None:
     assert "Traceback" not in result.err
 
 
-def test_no_color() -> None:
+@pytest.mark.parametrize("no_color", [False, True])
+def test_colours_on_a_terminal_can_be_switched_off(no_color: bool) -> None:
+    reader, writer = os.openpty()
+    environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+    environment |= {"TERM": "xterm", **({"NO_COLOR": "1"} if no_color else {})}
     command = [sys.executable, "-m", "graphwright", "train", "geometry/none"]
-    environment = {**os.environ, "NO_COLOR": "1", "FORCE_COLOR": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, stderr=writer, env=environment, check=False)
+    text = os.read(reader, 10_000).decode()
+    os.close(reader)
+    os.close(writer)
     assert done.returncode == 2
-    assert "\x1b" not in done.stderr
+    assert "no such preset" in text
+    assert ("\x1b[" in text) is not no_color
+
+
+def test_a_reader_that_leaves_early_is_no_failure(finished, structures, tmp_path: Path) -> None:
+    """As in `graphwright predict … | head -1`."""
+    count = 20_000
+    pos = np.random.default_rng(0).normal(size=(2 * count, 3))
+    path = structures(tmp_path / "many.npz", pos=pos, offsets=np.arange(0, 2 * count + 1, 2))
+    command = [sys.executable, "-m", "graphwright", "predict", str(finished.run.path), str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith("id,")
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    process.wait()
+    assert "Traceback" not in error
+    assert "Exception" not in error
 
 
 def test_version(cli) -> None:

@@ -91,7 +91,7 @@ def test_predictions_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     expected = 'id,predicted\n"a,b",0.1\n"c""d",1e-30\n'
     assert (tmp_path / "good.csv").read_text().replace("\r", "") == expected
     bad = Predictions(["only one"], columns, [])
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="longer"):
         bad.write(tmp_path / "bad.csv")
     assert [path.name for path in tmp_path.iterdir()] == ["good.csv"]
 

@@ -101,7 +101,7 @@ class ToyTask(Task[ToyConfig, ToySource]):
             {"split": split, "metrics": {"mean": float(columns["y"].mean())}}, columns
         )
 
-    def read_input(self, path: Path, state: Mapping[str, Any]) -> RawInput:
+    def read_input(self, raw: Any, state: Mapping[str, Any]) -> RawInput:
         return RawInput(ToySource(3), ["a", "b", "c"], [])
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:

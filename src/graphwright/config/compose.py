@@ -46,9 +46,9 @@ def compose(preset: C, overrides: Sequence[str] = ()) -> C:
         for name, options in preset.groups.items()
     }
     parsed = [_parse(text) for text in overrides]
-    chosen, rest = _choose_groups(parsed, groups, tree)
-    _check_keys(rest, {**tree, **chosen})
-    composed = _compose({**tree, **chosen}, [o.input_line for o in rest if o.input_line])
+    rest = _choose_groups(parsed, groups, tree)
+    _check_keys(rest, tree)
+    composed = _compose(tree, [o.input_line for o in rest if o.input_line])
     return check(type(preset), composed, where="command line")
 
 
@@ -72,9 +72,8 @@ def _parse(text: str) -> Override:
 
 def _choose_groups(
     overrides: Sequence[Override], groups: Mapping[str, Mapping[str, Any]], tree: dict[str, Any]
-) -> tuple[dict[str, Any], list[Override]]:
-    """Split off overrides that swap a whole section (`model=gcn`)."""
-    chosen: dict[str, Any] = {}
+) -> list[Override]:
+    """Swap whole sections of the tree (`model=gcn`); the other overrides are returned."""
     rest = []
     for override in overrides:
         group, value = override.key_or_group, override.value()
@@ -86,9 +85,17 @@ def _choose_groups(
                 f"{nearest(str(value), groups[group])}",
                 where="command line",
             )
-        elif tree[group].get("name") != value:  # the preset's own section keeps its settings
-            chosen[group] = groups[group][str(value)]
-    return chosen, rest
+        elif value not in [(section := _section(tree, group)).get(tag) for tag in ("name", "kind")]:
+            # (a section that is of this kind already keeps the preset's settings)
+            section.clear()
+            section.update(groups[group][str(value)])
+    return rest
+
+
+def _section(tree: dict[str, Any], dotted: str) -> dict[str, Any]:
+    for part in dotted.split("."):
+        tree = tree[part]
+    return tree
 
 
 def _check_keys(overrides: Sequence[Override], tree: Mapping[str, Any]) -> None:

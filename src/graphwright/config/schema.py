@@ -115,7 +115,8 @@ class TaskConfig:
     loading: LoadingConfig = field(default_factory=LoadingConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
-    #: sections that can be swapped whole on the command line: {"model": {"gcn": GCNConfig()}}
+    #: sections that can be swapped whole on the command line, by their dotted name and that of the
+    #: option, which is its `name` or `kind`: {"model": {"gcn": GCNConfig()}}
     groups: ClassVar[dict[str, dict[str, object]]] = {}
 
     def levels(self) -> tuple[str, ...]:

@@ -62,12 +62,13 @@ class Predictions:
         writer.writerows(zip(self.names, *columns, strict=True))
 
 
-def predict(run: Path, source: Path, *, data_root: Path = Path("data")) -> Predictions:
+def predict(run: Path | str, source: Any, *, data_root: Path = Path("data")) -> Predictions:
     """A trained model's answers on raw input.
 
     Args:
         run: a run folder or a bundle.
-        source: the user's file.
+        source: the user's file, or data in memory as the task takes them (geometry: a
+            `StructureTable` from `structures_from_arrays`).
         data_root: where prepared data are kept.
 
     Raises:
@@ -77,8 +78,8 @@ def predict(run: Path, source: Path, *, data_root: Path = Path("data")) -> Predi
     from graphwright.training.bundle import load_bundle
     from graphwright.training.infer import over_source
 
-    bundle = load_bundle(run, data_root)
-    raw = bundle.task.read_input(source, bundle.state)
+    bundle = load_bundle(Path(run), data_root)
+    raw = bundle.task.read_input(Path(source) if isinstance(source, str) else source, bundle.state)
     columns = over_source(bundle.task, bundle.model, batch_size=BATCH)(raw.source)
     return Predictions(raw.names, columns, raw.rejected)
 

@@ -125,8 +125,8 @@ class Task(ABC, Generic[C, L]):
         """Metrics of a split, beside the baselines."""
 
     @abstractmethod
-    def read_input(self, path: Path, state: Mapping[str, Any]) -> RawInput:
-        """A user's file as a source."""
+    def read_input(self, raw: Any, state: Mapping[str, Any]) -> RawInput:
+        """A user's file (a path), or what the task takes instead of one, as a source."""
 
     @abstractmethod
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:

@@ -12,6 +12,7 @@ import torch
 
 from graphwright.config.presets import resolve_preset
 from graphwright.errors import ConfigError, DataError
+from graphwright.tasks.geometry.arrays import structures_from_arrays
 from graphwright.tasks.geometry.config import GeometryConfig
 from graphwright.tasks.geometry.data_config import FileSource
 from graphwright.tasks.geometry.metrics import random_rotations
@@ -214,6 +215,19 @@ def test_raw_input_names_what_cannot_be_predicted(tmp_path: Path) -> None:
     assert columns["predicted_x"].shape == (28,)
     with pytest.raises(DataError, match="no structure has only elements"):
         task.read_input(write_molecules(tmp_path / "c.npz", odd=30), data.state)
+
+
+def test_raw_input_from_arrays_equals_that_from_a_file(tmp_path: Path) -> None:
+    task = GeometryTask(tiny(), tmp_path / "data")
+    state = task.split(task.load()).state
+    rng = np.random.default_rng(0)
+    clouds = [rng.normal(size=(n, 3)) for n in (20, 30)]
+    np.savez(tmp_path / "b.npz", pos=np.concatenate(clouds), offsets=[0, 20, 50])
+    from_file = task.read_input(tmp_path / "b.npz", state)
+    from_arrays = task.read_input(structures_from_arrays(clouds), state)
+    one, other = (raw.source.batch(np.arange(2)) for raw in (from_file, from_arrays))
+    assert torch.equal(one.nodes["pos"], other.nodes["pos"])  # type: ignore[attr-defined]
+    assert torch.equal(one.edge_index, other.edge_index)  # type: ignore[attr-defined]
 
 
 def test_input_without_elements_is_refused_by_a_model_of_molecules(tmp_path: Path) -> None:

@@ -61,7 +61,10 @@ class GeometryConfig(TaskConfig):
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: Literal["mae", "mse", "displacement"] = "mae"
 
-    groups: ClassVar[dict[str, dict[str, object]]] = {"model": MODELS}
+    groups: ClassVar[dict[str, dict[str, object]]] = {
+        "model": MODELS,
+        "data.source": {"scans": ScansSource(), "file": FileSource(path="structures.npz")},
+    }
 
     def levels(self) -> tuple[str, ...]:
         """geometry / data set / target / model."""

@@ -27,7 +27,7 @@ from graphwright.tasks.geometry.proof import equivariance_report
 from graphwright.tasks.geometry.readers import load_source, read_structures
 from graphwright.tasks.geometry.sources import rotate_batch
 from graphwright.tasks.geometry.store import Loaded, open_or_build
-from graphwright.tasks.geometry.structures import StructureTable
+from graphwright.tasks.geometry.structures import StructureTable, drop_bad_structures
 from graphwright.tasks.geometry.vector_model import VectorModel, build_network
 from graphwright.training.task import (
     Evaluation,
@@ -106,13 +106,19 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         assert isinstance(source, Subset)
         return evaluate_vectors(infer, source, data.state, name=self.config.model.name, split=split)
 
-    def read_input(self, path: Path, state: Mapping[str, Any]) -> RawInput:
-        """Structures from any readable file; those that cannot be predicted are named."""
+    def read_input(self, raw: Path | StructureTable, state: Mapping[str, Any]) -> RawInput:
+        """Structures from any readable file or from arrays (`arrays.structures_from_arrays`).
+
+        Those that cannot be predicted are named.
+        """
         source = self.config.data.source
         columns = source.columns if isinstance(source, FileSource) else Columns()
-        rejects = _Kept()
-        table = read_structures(path, target=None, columns=columns, rejects=rejects)
-        table = _checked_input(table, state, path, rejects)
+        rejects, where = _Kept(), raw if isinstance(raw, Path) else "arrays"
+        if isinstance(raw, StructureTable):
+            table = drop_bad_structures(raw, "arrays", rejects)
+        else:
+            table = read_structures(raw, target=None, columns=columns, rejects=rejects)
+        table = _checked_input(table, state, where, rejects)
         store = build_graphs(table, graph=self.config.data.graph)
         return RawInput(source=store, names=table.names.tolist(), rejected=rejects.rows)
 
@@ -241,7 +247,7 @@ def _without_unknown_elements(
 
 
 def _checked_input(
-    table: StructureTable, state: Mapping[str, Any], path: Path, rejects: Rejects
+    table: StructureTable, state: Mapping[str, Any], path: object, rejects: Rejects
 ) -> StructureTable:
     if not state["elements"]:
         return table if state["features"] else _bare(table)
