@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -41,14 +41,15 @@ def main(args: Sequence[str] | None = None) -> None:
     logging.getLogger("graphwright").setLevel(logging.INFO)
     let_threads_sleep()
     try:
-        app.main(args=args, prog_name="graphwright", standalone_mode=False)
+        app.main(args=args, prog_name="graphwright", standalone_mode=False, color=_colour())
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except GraphwrightError as error:
-        click.echo(f"{_paint('error:', fg='red', bold=True)} {error}", err=True)
+        label = click.style("error:", fg="red", bold=True)
+        click.echo(f"{label} {error}", err=True, color=_colour())
         sys.exit(error.exit_code)
 
 
@@ -284,7 +285,10 @@ def inspect(store: Path) -> None:
 
 # -- helpers -------------------------------------------------------------------------------------
 
-_paint = functools.partial(click.style)
+
+def _colour() -> bool | None:
+    """None lets click look whether it is a terminal; see https://no-color.org."""
+    return False if os.environ.get("NO_COLOR") else None
 
 
 def _config(preset: str | None, overrides: Sequence[str], config_file: Path | None) -> Any:

@@ -7,7 +7,9 @@ number of processes may create runs of the same levels at once. There is no fall
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,7 @@ from graphwright.errors import RunError, nearest
 from graphwright.runs import status
 from graphwright.runs.files import (
     read_json,
+    remove_stale_temporaries,
     storage_errors,
     write_json_atomic,
     write_text_atomic,
@@ -31,6 +34,7 @@ CONFIG_NAME = "config.yaml"
 _NUMBERED = re.compile(r"run_(\d{3,})")
 _LEVEL = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 _ATTEMPTS = 10_000
+_MAKING_S = 600.0  # nobody takes longer from a run's `mkdir` to its configuration
 # the C parser is about ten times as fast, and not in every build of PyYAML
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -59,6 +63,7 @@ class RunFolder:
         _refuse_nesting(root, parent)
         with storage_errors(parent):
             parent.mkdir(parents=True, exist_ok=True)
+        _sweep(parent)
         path = _numbered(parent) if name is None else _named(parent, _checked(name, run=True))
         write_text_atomic(path / CONFIG_NAME, config_text, mode=0o444)
         status.write_status(path, status.Status(state="created"))
@@ -208,6 +213,18 @@ def _refuse_nesting(root: Path, parent: Path) -> None:
             raise RunError("a run cannot lie inside another run", where=folder)
         if folder == root:
             return
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what is left of runs whose process was killed while it made them.
+
+    Not the young ones: a process on another machine may be making one at this moment.
+    """
+    for path in parent.glob("run_*"):
+        with suppress(OSError):
+            if not (path / CONFIG_NAME).exists() and time.time() - path.stat().st_mtime > _MAKING_S:
+                remove_stale_temporaries(path)
+                path.rmdir()  # refused if there is anything else in it
 
 
 def _numbered(parent: Path) -> Path:

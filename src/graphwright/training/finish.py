@@ -56,10 +56,13 @@ def write_columns(path: Path, columns: Columns) -> None:
 def _log_as_events(report: dict[str, Any], folder: RunFolder) -> None:
     """Test metrics as events too, so that every mirror has them."""
     prefix = report["split"]
-    steps, epochs, _ = read_events(folder.events_path).series("val_loss")
+    recorded = read_events(folder.events_path)
+    steps, epochs, _ = recorded.series("val_loss")
+    record = {f"{prefix}_{name}": value for name, value in report["metrics"].items()}
+    # a run killed after this and before it was called finished comes here again
+    missing = {name: value for name, value in record.items() if recorded.last(name) is None}
     with EventWriter(folder.events_path) as events:
-        record = {f"{prefix}_{k}": v for k, v in report["metrics"].items()}
-        events.log(record, steps[-1], epochs[-1])
+        events.log(missing, steps[-1], epochs[-1])
 
 
 def _add_references(report: dict[str, Any], folder: RunFolder) -> None:

@@ -15,6 +15,7 @@ from graphwright.errors import ConfigError, DataError
 from graphwright.tasks.geometry.arrays import structures_from_arrays
 from graphwright.tasks.geometry.config import GeometryConfig
 from graphwright.tasks.geometry.data_config import FileSource
+from graphwright.tasks.geometry.graphs import build_graphs
 from graphwright.tasks.geometry.metrics import random_rotations
 from graphwright.tasks.geometry.sources import Rotated
 from graphwright.tasks.geometry.task import GeometryTask
@@ -257,3 +258,29 @@ def test_impossible_targets_and_splits(tmp_path: Path) -> None:
         task.split(task.load())
     with pytest.raises(ConfigError, match="leaves nothing to train on"):
         tiny("data.split.val=0.5", "data.split.test=0.5")
+
+
+def test_stretching_keeps_the_answer_exact(tmp_path: Path) -> None:
+    """The centre of masses moves with any linear map: here of points that are the masses."""
+    rng = np.random.default_rng(1)
+    clouds = [rng.normal(size=(n, 3)) for n in (20, 30, 25)]
+    targets = np.stack(
+        [(c * np.arange(len(c))[:, None]).sum(0) / np.arange(len(c)).sum() for c in clouds]
+    )
+    table = structures_from_arrays(clouds, targets=targets, target_name="center_of_mass")
+    batch = build_graphs(table, graph=tiny().data.graph).batch(np.arange(3))
+    task = GeometryTask(tiny("augment.stretch=0.3"), tmp_path)
+    torch.manual_seed(0)
+    stretched = task._augment(batch)
+    assert not torch.allclose(stretched.nodes["pos"], batch.nodes["pos"])
+    for b in range(3):
+        points = stretched.nodes["pos"][stretched.node_graph == b].numpy()
+        weights = np.arange(len(points))[:, None]
+        expected = (points * weights).sum(0) / weights.sum()
+        np.testing.assert_allclose(stretched.graphs["target"][b].numpy(), expected, atol=1e-12)
+
+
+def test_stretching_a_vector_is_refused(tmp_path: Path) -> None:
+    config = molecules(tmp_path / "a.npz")
+    config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, stretch=0.1))
+    assert config.problems() == ["augment.stretch: only a position is known after stretching"]

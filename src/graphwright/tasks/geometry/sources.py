@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from graphwright.data.batch import GraphBatch
 from graphwright.data.source import IndexArray, SampleSource
 
-__all__ = ["Rotated", "rotate_batch"]
+__all__ = ["Rotated", "map_batch"]
 
 
 class Rotated:
@@ -37,11 +37,11 @@ class Rotated:
         """The structures at `index`, turned."""
         batch = self._source.batch(index)
         assert isinstance(batch, GraphBatch)
-        return rotate_batch(batch, self._matrices[torch.from_numpy(np.asarray(index))])
+        return map_batch(batch, self._matrices[torch.from_numpy(np.asarray(index))])
 
 
-def rotate_batch(batch: GraphBatch, matrices: torch.Tensor) -> GraphBatch:
-    """Positions and targets of graph b turned by matrices[b] ([B,3,3]); edges stay as they are.
+def map_batch(batch: GraphBatch, matrices: torch.Tensor) -> GraphBatch:
+    """Positions and targets of graph b mapped by matrices[b] ([B,3,3]); edges stay as they are.
 
     Nearest neighbours and radii do not change under rotation, so the edges need no rebuilding.
     """

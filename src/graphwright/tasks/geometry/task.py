@@ -25,7 +25,7 @@ from graphwright.tasks.geometry.graphs import build_graphs
 from graphwright.tasks.geometry.metrics import AXES
 from graphwright.tasks.geometry.proof import equivariance_report
 from graphwright.tasks.geometry.readers import load_source, read_structures
-from graphwright.tasks.geometry.sources import rotate_batch
+from graphwright.tasks.geometry.sources import map_batch
 from graphwright.tasks.geometry.store import Loaded, open_or_build
 from graphwright.tasks.geometry.structures import StructureTable, drop_bad_structures
 from graphwright.tasks.geometry.vector_model import VectorModel, build_network
@@ -183,8 +183,10 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
             pos = batch.nodes["pos"]
             moved = pos + config.jitter * torch.randn_like(pos)
             batch = dataclasses.replace(batch, nodes={**batch.nodes, "pos": moved})
+        if config.stretch:
+            batch = map_batch(batch, _random_stretches(batch, config.stretch))
         if config.rotate:
-            batch = rotate_batch(batch, _random_rotations(batch))
+            batch = map_batch(batch, _random_rotations(batch))
         return batch
 
 
@@ -229,6 +231,13 @@ def _random_rotations(batch: GraphBatch) -> Tensor:
     q = q * torch.sign(torch.diagonal(r, dim1=1, dim2=2)).unsqueeze(1)
     rotations: Tensor = q * torch.sign(torch.linalg.det(q))[:, None, None]
     return rotations
+
+
+def _random_stretches(batch: GraphBatch, sd: float) -> Tensor:
+    """One symmetric positive matrix per structure: log-normal factors along random axes."""
+    axes = _random_rotations(batch)
+    factors = torch.exp(sd * torch.randn(batch.num_graphs, 1, 3, dtype=torch.float64))
+    return axes * factors @ axes.transpose(1, 2)
 
 
 def _without_unknown_elements(

@@ -1,0 +1,160 @@
+"""What the process settings of a training cost: memory allocator and waiting threads on a CPU.
+
+Each setting has a process of its own, which holds the default model of the geometry task with
+generated scans; the processes take turns and do a few training steps each. `step` is the median
+time of one optimizer step, `rss` the resident memory after all steps, in batches of 16 (the
+preset) and 64 structures.
+
+    keep         freed memory stays in the process (training.allocator=keep)
+    huge_pages   the kernel is asked for huge pages
+    system       glibc's own way
+    spinning     keep, but threads wait as GNU OpenMP has it: they spin
+    default      system and spinning: what a process does that sets nothing
+
+The peer is `system` for the first two, and `keep` for the last two (so that a ratio below 1 says
+how many times slower a training without our settings is).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+
+from _harness import Case, arguments, report, rss_mb
+
+# setting: (training.allocator, the environment's word on waiting threads)
+SETTINGS = {
+    "keep": ("keep", "passive"),
+    "huge_pages": ("huge_pages", "passive"),
+    "system": ("system", "passive"),
+    "spinning": ("keep", ""),
+    "default": ("system", ""),
+}
+PEERS = {"keep": "system", "huge_pages": "system", "spinning": "keep", "default": "keep"}
+STEPS, COUNT = 3, 400
+
+
+class Worker:
+    """A process that trains when it is told to."""
+
+    def __init__(self, setting: str, batch_size: int, folder: Path, threads: int) -> None:
+        policy, waiting = SETTINGS[setting]
+        kept = {
+            k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+        }
+        waiting_environment = {"OMP_WAIT_POLICY": waiting} if waiting else {}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--work", policy, str(batch_size), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**kept, **waiting_environment, "OMP_NUM_THREADS": str(threads)},
+        )
+
+    def steps(self, count: int) -> dict[str, float]:
+        """Do some steps: {"seconds" of one, "rss" in MB, "loss"}."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{count}\n")
+        self._process.stdin.flush()
+        answer: dict[str, float] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._process.communicate()
+
+
+def work(policy: str, batch_size: int, folder: Path) -> None:
+    """The worker's process: one line with a number of steps in, one line of JSON out."""
+    from graphwright.training.allocator import set_allocator
+
+    set_allocator(policy)  # type: ignore[arg-type]
+    step = training_step(batch_size, folder)
+    for line in sys.stdin:
+        count = int(line)
+        start = time.perf_counter()
+        losses = [step() for _ in range(count)]
+        seconds = (time.perf_counter() - start) / count
+        answer = {"seconds": seconds, "rss": rss_mb(), "loss": losses[-1]}
+        print(json.dumps(answer), flush=True)
+
+
+def training_step(batch_size: int, folder: Path) -> Callable[[], float]:
+    """A function that trains on the next batch and returns its loss."""
+    import torch
+
+    from graphwright.config.presets import resolve_preset
+    from graphwright.data.loader import Loader
+    from graphwright.tasks.geometry.task import GeometryTask
+    from graphwright.training.optim import build_optimizer, gradient_norm
+
+    config = resolve_preset("geometry/scans", [f"data.source.count={COUNT}"])
+    task = GeometryTask(config, folder)
+    data = task.split(task.load())
+    torch.manual_seed(0)
+    model = task.build_model(data.state)
+    optimizer = build_optimizer(model.parameters(), config.training.optimizer)
+    loader = Loader(data.sources["train"], batch_size=batch_size, seed=0, shuffle=True)
+    batches = cycle(loader.plan(0))
+
+    def step() -> float:
+        batch = loader.source.batch(next(batches)).to("cpu", dtype=torch.float32)
+        optimizer.zero_grad()
+        loss = task.step(model, batch, "train").loss
+        loss.backward()
+        gradient_norm(model.parameters(), 1.0)
+        optimizer.step()
+        return float(loss)
+
+    return step
+
+
+def cases(batch_size: int, folder: Path, options: argparse.Namespace) -> list[Case]:
+    """Time and memory of all settings with one batch size."""
+    workers = {}
+    for name in SETTINGS:
+        workers[name] = Worker(name, batch_size, folder, options.threads)
+        workers[name].steps(STEPS)  # one after the other: the first makes the data
+    answers: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
+    for _ in range(options.repeats):
+        for name, worker in workers.items():
+            answers[name].append(worker.steps(STEPS))
+    for worker in workers.values():
+        worker.close()
+    seconds = {n: statistics.median(a["seconds"] for a in answers[n]) for n in workers}
+    memory = {n: answers[n][-1]["rss"] for n in workers}
+    equal = {n: answers[n][-1]["loss"] == answers["keep"][-1]["loss"] for n in workers}
+    found = []
+    for name in SETTINGS:
+        peer, case = PEERS.get(name), f"batch_{batch_size}/{name}"
+        times = (seconds[name], seconds[peer] if peer else None)
+        sizes = (memory[name], memory[peer] if peer else None)
+        note = f"peer: {peer}" if peer else ""
+        found.append(Case(f"{case}/step", "s", *times, equal[name], note=note))
+        found.append(Case(f"{case}/rss", "MB", *sizes, note=note))
+    return found
+
+
+def main() -> None:
+    """Run all cases."""
+    options = arguments(__doc__, repeats=15)
+    with tempfile.TemporaryDirectory() as name:
+        found = [case for size in (16, 64) for case in cases(size, Path(name), options)]
+    report("allocator", found, options)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--work"]:
+        work(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+    else:
+        main()
