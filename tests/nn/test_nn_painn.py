@@ -145,3 +145,27 @@ def test_vector_norm_has_a_finite_gradient_at_zero():
     v = torch.zeros(2, 3, D, requires_grad=True)
     vector_norm(v).sum().backward()
     assert not v.grad.any()
+
+
+def test_layers_can_be_exported_with_graphs_of_any_size():
+    class Whole(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stack = Stack().eval()
+            self.basis = BesselBasis(R, CUTOFF)
+
+        def forward(self, s, pos, edge_index):
+            edges = SortedEdges.build(edge_index, pos.shape[0])
+            return self.stack(s, edge_geometry(pos, edges, self.basis, CUTOFF))
+
+    pos, edges, _ = structure(torch.float32)
+    model = Whole()
+    s, edge_index = torch.randn(N, D), torch.stack([edges.source, edges.target])
+    nodes, count = torch.export.Dim("nodes", min=2), torch.export.Dim("edges", min=2)
+    shapes = ({0: nodes}, {0: nodes}, {1: count})
+    program = torch.export.export(model, (s, pos, edge_index), dynamic_shapes=shapes).module()
+    for n in (N, 7):
+        kept = edge_index[:, (edge_index < n).all(0)].flip(1)
+        got, want = program(s[:n], pos[:n], kept), model(s[:n], pos[:n], kept)
+        for a, b in zip(got, want, strict=True):
+            torch.testing.assert_close(a, b)

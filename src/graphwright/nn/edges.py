@@ -129,7 +129,9 @@ class SortedEdges:
 
     def in_degree(self) -> Tensor:
         """Number of incoming edges `[N]` int64."""
-        return torch.bincount(self.target, minlength=self.num_nodes)
+        # Not bincount: the length of its result depends on values, which export does not bear.
+        ones = torch.ones_like(self.target)
+        return self.target.new_zeros(self.num_nodes).index_add(0, self.target, ones)
 
 
 def _bounds(index: Tensor, num_nodes: int) -> Tensor:

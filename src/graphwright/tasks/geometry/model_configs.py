@@ -24,7 +24,7 @@ class PaiNNConfig:
     name: Literal["painn"] = "painn"
     hidden_dim: Count = 64
     num_layers: Count = 3
-    num_basis: Annotated[int, Field(ge=2)] = 16
+    num_basis: Annotated[int, Field(ge=2)] = 12
     """Radial functions of the distance."""
     cutoff: Length = 5.0
     """Messages fade to zero at this distance, in the unit of the positions."""
