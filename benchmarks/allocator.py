@@ -1,9 +1,10 @@
 """What the process settings of a training cost: memory allocator and waiting threads on a CPU.
 
-Each setting has a process of its own, which holds the default model of the geometry task with
-generated scans; the processes take turns and do a few training steps each. `step` is the median
-time of one optimizer step, `rss` the resident memory after all steps, in batches of 16 (the
-preset) and 64 structures; threads that spin are measured with the former only.
+Each setting has a process of its own, which holds a model of the geometry task and generated scans;
+the processes take turns and do a few training steps each. `step` is the median time of one
+optimizer step, `rss` the resident memory after all steps. Models: painn, the default, whose
+operator works in small blocks, and egnn, which makes large tensors at every step; in batches of 16
+structures (the preset) or 64. Threads that spin are measured with painn_16 only.
 
     keep         freed memory stays in the process (training.allocator=keep)
     huge_pages   the kernel is asked for huge pages
@@ -47,7 +48,7 @@ STEPS, COUNT = 3, 400
 class Worker:
     """A process that trains when it is told to."""
 
-    def __init__(self, setting: str, batch_size: int, folder: Path, threads: int) -> None:
+    def __init__(self, setting: str, training: str, folder: Path, threads: int) -> None:
         policy, waiting = SETTINGS[setting]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
@@ -55,7 +56,7 @@ class Worker:
         if waiting:
             environment["OMP_WAIT_POLICY"] = waiting
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--work", policy, str(batch_size), str(folder)],
+            [sys.executable, __file__, "--work", policy, training, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,12 +77,12 @@ class Worker:
         self._process.communicate()
 
 
-def work(policy: str, batch_size: int, folder: Path) -> None:
+def work(policy: str, training: str, folder: Path) -> None:
     """The worker's process: one line with a number of steps in, one line of JSON out."""
     from graphwright.training.allocator import set_allocator
 
     set_allocator(policy)  # type: ignore[arg-type]
-    step = training_step(batch_size, folder)
+    step = training_step(training, folder)
     for line in sys.stdin:
         count = int(line)
         start = time.perf_counter()
@@ -91,8 +92,8 @@ def work(policy: str, batch_size: int, folder: Path) -> None:
         print(json.dumps(answer), flush=True)
 
 
-def training_step(batch_size: int, folder: Path) -> Callable[[], float]:
-    """A function that trains on the next batch and returns its loss."""
+def training_step(training: str, folder: Path) -> Callable[[], float]:
+    """A function that trains on the next batch ("painn_16": model and size), giving its loss."""
     import torch
 
     from graphwright.config.presets import resolve_preset
@@ -100,13 +101,15 @@ def training_step(batch_size: int, folder: Path) -> Callable[[], float]:
     from graphwright.tasks.geometry.task import GeometryTask
     from graphwright.training.optim import build_optimizer, gradient_norm
 
-    config = resolve_preset("geometry/scans", [f"data.source.count={COUNT}"])
+    model_name, size = training.split("_")
+    changes = [f"data.source.count={COUNT}", f"model={model_name}"]
+    config = resolve_preset("geometry/scans", changes)
     task = GeometryTask(config, folder)
     data = task.split(task.load())
     torch.manual_seed(0)
     model = task.build_model(data.state)
     optimizer = build_optimizer(model.parameters(), config.training.optimizer)
-    loader = Loader(data.sources["train"], batch_size=batch_size, seed=0, shuffle=True)
+    loader = Loader(data.sources["train"], batch_size=int(size), seed=0, shuffle=True)
     batches = cycle(loader.plan(0))
 
     def step() -> float:
@@ -122,12 +125,12 @@ def training_step(batch_size: int, folder: Path) -> Callable[[], float]:
 
 
 def cases(
-    batch_size: int, settings: Sequence[str], folder: Path, options: argparse.Namespace
+    training: str, settings: Sequence[str], folder: Path, options: argparse.Namespace
 ) -> list[Case]:
-    """Time and memory of some settings with one batch size."""
+    """Time and memory of some settings with one model and batch size."""
     workers = {}
     for name in settings:
-        workers[name] = Worker(name, batch_size, folder, options.threads)
+        workers[name] = Worker(name, training, folder, options.threads)
         workers[name].steps(STEPS)  # one after the other: the first makes the data
     answers: dict[str, list[dict[str, float]]] = {name: [] for name in workers}
     for _ in range(options.repeats):
@@ -140,7 +143,7 @@ def cases(
     equal = {n: answers[n][-1]["loss"] == answers["keep"][-1]["loss"] for n in workers}
     found = []
     for name in settings:
-        peer, case = PEERS.get(name), f"batch_{batch_size}/{name}"
+        peer, case = PEERS.get(name), f"{training}/{name}"
         times = (seconds[name], seconds[peer] if peer else None)
         sizes = (memory[name], memory[peer] if peer else None)
         note = f"peer: {peer}" if peer else ""
@@ -154,13 +157,14 @@ def main() -> None:
     options = arguments(__doc__, repeats=9)
     with tempfile.TemporaryDirectory() as name:
         sleeping = [setting for setting in SETTINGS if setting not in SPINNING]
-        found = cases(16, list(SETTINGS), Path(name), options)
-        found += cases(64, sleeping, Path(name), options)
+        found = cases("painn_16", list(SETTINGS), Path(name), options)
+        for training in ("painn_64", "egnn_16"):
+            found += cases(training, sleeping, Path(name), options)
     report("allocator", found, options)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        work(sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]))
+        work(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
     else:
         main()

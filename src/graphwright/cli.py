@@ -17,22 +17,20 @@ from graphwright.training.threads import let_threads_sleep
 
 __all__ = ["main"]
 
-runs_root_option = click.option(
-    "--runs-root",
-    type=click.Path(path_type=Path),
-    default=Path("runs"),
-    envvar="GRAPHWRIGHT_RUNS",
-    show_default=True,
-    help="Where run folders are made and found (or GRAPHWRIGHT_RUNS).",
-)
-data_root_option = click.option(
-    "--data-root",
-    type=click.Path(path_type=Path),
-    default=Path("data"),
-    envvar="GRAPHWRIGHT_DATA",
-    show_default=True,
-    help="Where prepared data are kept (or GRAPHWRIGHT_DATA).",
-)
+
+def _root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
+    return click.option(
+        f"--{name}-root",
+        type=click.Path(path_type=Path),
+        default=Path(name),
+        envvar=variable,
+        show_default=True,
+        help=f"Where {what} (or {variable}).",
+    )
+
+
+runs_root_option = _root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
+data_root_option = _root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from contract_case import assert_same
 from toy_task import ToyConfig, ToyTask, toy_config
 
 from graphwright.config import io
@@ -54,22 +55,6 @@ def last_state(folder: RunFolder, config: ToyConfig) -> dict[str, Any]:
     return load_checkpoint(folder.checkpoints / "last.ckpt", io.digest(config))
 
 
-def assert_equal(a: Any, b: Any, where: str = "") -> None:
-    """Bit for bit, tensors and numbers alike."""
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_equal(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b, strict=True)):
-            assert_equal(x, y, f"{where}[{i}]")
-    else:
-        assert a == b, where
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, ToyConfig]:
     config = toy_config(ema_decay=0.9)
@@ -88,7 +73,7 @@ def test_resume_equals_uninterrupted(
     with pytest.raises(Interrupted):
         run(folder, config, looks=looks)
     run(folder, config, resume=True)
-    assert_equal(last_state(whole, config), last_state(folder, config))
+    assert_same(last_state(whole, config), last_state(folder, config))
     ours, theirs = read_events(folder.events_path), read_events(whole.events_path)
     for name in ("train_loss_step", "train_loss", "val_loss", "lr", "grad_norm"):
         assert ours.series(name) == theirs.series(name), name
@@ -98,7 +83,7 @@ def test_two_runs_are_bit_equal(reference: tuple[RunFolder, ToyConfig], tmp_path
     whole, config = reference
     folder = new_folder(tmp_path, config)
     run(folder, config)
-    assert_equal(last_state(whole, config), last_state(folder, config))
+    assert_same(last_state(whole, config), last_state(folder, config))
 
 
 def test_many_interruptions(reference: tuple[RunFolder, ToyConfig], tmp_path: Path) -> None:
@@ -111,7 +96,7 @@ def test_many_interruptions(reference: tuple[RunFolder, ToyConfig], tmp_path: Pa
             continue
         break
     assert attempt > 5
-    assert_equal(last_state(whole, config), last_state(folder, config))
+    assert_same(last_state(whole, config), last_state(folder, config))
 
 
 def test_resume_from_intermediate_checkpoint(tmp_path: Path) -> None:
@@ -126,7 +111,7 @@ def test_resume_from_intermediate_checkpoint(tmp_path: Path) -> None:
     state = load_checkpoint(folder.checkpoints / "last.ckpt", io.digest(config))
     assert state["step"] == kept["step"]
     run(folder, config, resume=True)
-    assert_equal(last_state(whole, config), last_state(folder, config))
+    assert_same(last_state(whole, config), last_state(folder, config))
 
 
 def test_learns_and_ships_the_best(reference: tuple[RunFolder, ToyConfig]) -> None:
@@ -156,7 +141,7 @@ def test_plateau_and_early_stopping(tmp_path: Path) -> None:
     # resuming a training that stopped early changes nothing
     before = last_state(folder, config)
     run(folder, config, resume=True)
-    assert_equal(before, last_state(folder, config))
+    assert_same(before, last_state(folder, config))
     assert epochs[-1] == len(losses) - 1
 
 

@@ -57,9 +57,7 @@ def test_optimizers(name: Any, kind: str) -> None:
 
 def make_schedule(config: SchedulerConfig, epochs: int = 4) -> Schedule:
     optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
-    schedule = Schedule(
-        optimizer, config, steps_per_epoch=5, epochs=epochs, higher_is_better=False
-    )
+    schedule = Schedule(optimizer, config, steps_per_epoch=5, epochs=epochs, higher_is_better=False)
     optimizer.step()  # torch warns of a schedule that moves before its optimizer
     return schedule
 
