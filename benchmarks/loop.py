@@ -44,13 +44,22 @@ from graphwright.runs.folder import RunFolder
 from graphwright.tasks.geometry.task import GeometryTask
 from graphwright.training.allocator import set_allocator
 from graphwright.training.engine import fit, prepare
+from graphwright.training.optim import build_optimizer
 from graphwright.training.phases import Phases
 from graphwright.training.signals import StopRequest
 from graphwright.training.task import TaskData
 from graphwright.training.threads import let_threads_sleep
 
 EPOCHS = 3
-PLAIN = [f"training.epochs={EPOCHS}", "training.scheduler.name=none", "training.ema_decay=0"]
+# the plain loop that anyone would write: no schedule, no averaged weights, no augmentation
+PLAIN = [
+    f"training.epochs={EPOCHS}",
+    "training.scheduler.name=none",
+    "training.ema_decay=0",
+    "augment.rotate=false",
+    "augment.jitter=0",
+    "augment.stretch=0",
+]
 
 Weights = dict[str, Tensor]
 
@@ -81,11 +90,8 @@ class Setting:
         return self.task.build_model(self.data.state).to(torch.float32)
 
     def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Adam as the preset has it."""
-        chosen = self.config.training.optimizer
-        return torch.optim.Adam(
-            model.parameters(), chosen.lr, chosen.betas, weight_decay=chosen.weight_decay
-        )
+        """The one that the preset names."""
+        return build_optimizer(model.parameters(), self.config.training.optimizer)
 
     def loss(self, model: nn.Module, batch: GraphBatch) -> tuple[Tensor, Tensor]:
         """Loss, and error vectors [B, 3]."""
@@ -258,7 +264,7 @@ def molecules(folder: Path) -> Setting:
 
 
 def prepared_setting(preset: str, overrides: list[str], folder: Path) -> Setting:
-    """A preset's data, without schedule and averaging: the plain loop that anyone would write."""
+    """A preset's data, model and optimizer."""
     task = GeometryTask(resolve_preset(preset, [*overrides, *PLAIN]), folder)
     return Setting(task, task.split(task.load()), folder)
 
