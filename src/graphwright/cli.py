@@ -115,7 +115,7 @@ def train(
     from graphwright.training.phases import Phases
 
     _verbose(debug)
-    clock = Phases()
+    clock = Phases(since_process_start=True)
     folder = run_training(
         config,
         runs_root=runs_root,
@@ -136,10 +136,12 @@ def resume(run: str, debug: bool, runs_root: Path, data_root: Path) -> None:
     """Go on with RUN exactly where it stopped."""
     from graphwright.launch.local import resume as go_on
     from graphwright.runs.index import resolve_run
+    from graphwright.training.phases import Phases
 
     _verbose(debug)
+    clock = Phases(since_process_start=True)
     folder = resolve_run(run, runs_root)
-    go_on(folder, data_root=data_root, command=sys.argv)
+    go_on(folder, data_root=data_root, phases=clock, command=sys.argv)
     _say_outcome(folder)
 
 

@@ -223,7 +223,7 @@ def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyP
 
 
 def test_phases_time_and_tabulate() -> None:
-    phases = Phases()
+    phases = Phases(since_process_start=True)
     with phases.timed("split") as details:
         details["train"] = 3
     phases.mark("total_s", 2.0)

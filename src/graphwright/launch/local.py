@@ -66,7 +66,10 @@ def train(
     links = {}
     for name, variant in zip(references, variants, strict=True):
         log.info("training the reference %s first", name)
-        run = train(variant, runs_root=runs_root, data_root=data_root, command=command)
+        run = train(
+            variant, runs_root=runs_root, data_root=data_root, phases=clock, command=command
+        )
+        clock = Phases()  # the next start-up begins now
         links[name] = str(run.path)
         if read_status(run.path).state != "finished":
             return run
@@ -100,9 +103,13 @@ def _discard(run: Path, root: Path) -> None:
 
 
 def resume(
-    folder: RunFolder, *, data_root: Path = Path("data"), command: Sequence[str] = ()
+    folder: RunFolder,
+    *,
+    data_root: Path = Path("data"),
+    phases: Phases | None = None,
+    command: Sequence[str] = (),
 ) -> str:
-    """Go on exactly where a run stopped.
+    """Go on exactly where a run stopped; arguments as for `train`.
 
     Returns:
         The state it is left in.
@@ -119,7 +126,7 @@ def resume(
             where=folder.path,
             fix="start a new run with more training.epochs",
         )
-    clock = Phases()
+    clock = phases or Phases()
     with clock.timed("directories"):
         folder.checkpoints.mkdir(exist_ok=True)
     return execute(folder, data_root=data_root, phases=clock, command=command, resume=True)

@@ -27,16 +27,20 @@ _STEADY = (3, 23)  # steps between which the steady rate is measured
 
 
 class Phases:
-    """A clock that starts with the process, before the imports.
+    """A clock of one start-up.
 
-    >>> phases = Phases()
+    Args:
+        since_process_start: count from the start of the process, before the imports, as a command
+            does; otherwise from now on.
+
+    >>> phases = Phases(since_process_start=True)
     >>> with phases.timed("split") as details:
     ...     details["train"] = 100
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, since_process_start: bool = False) -> None:
         # the process began before this line: count what the imports took, too
-        already = _process_age()
+        already = _process_age() if since_process_start else 0.0
         self._start = time.perf_counter() - already
         self._records: list[dict[str, Any]] = [
             {"name": "imports", "seconds": already, "details": {}}
