@@ -55,6 +55,13 @@ def test_naming_the_presets_own_model_keeps_its_settings() -> None:
     assert same == config
 
 
+def test_a_swap_keeps_what_describes_the_data() -> None:
+    config: Any = resolve_preset("geometry/scans", ["model=egnn"])
+    assert (config.model.cutoff, config.model.pool) == (0.5, "mean")
+    chosen: Any = resolve_preset("geometry/scans", ["model=egnn", "model.cutoff=2.0"])
+    assert chosen.model.cutoff == 2.0
+
+
 def test_nested_sections_are_swapped_too() -> None:
     config: Any = resolve_preset(
         "geometry/tiny", ["data.source=file", "data.source.path=a.npz", "data.source.target=com"]

@@ -46,7 +46,7 @@ def compose(preset: C, overrides: Sequence[str] = ()) -> C:
         for name, options in preset.groups.items()
     }
     parsed = [_parse(text) for text in overrides]
-    rest = _choose_groups(parsed, groups, tree)
+    rest = _choose_groups(parsed, groups, tree, preset.carried)
     _check_keys(rest, tree)
     composed = _compose(tree, [o.input_line for o in rest if o.input_line])
     return check(type(preset), composed, where="command line")
@@ -71,7 +71,10 @@ def _parse(text: str) -> Override:
 
 
 def _choose_groups(
-    overrides: Sequence[Override], groups: Mapping[str, Mapping[str, Any]], tree: dict[str, Any]
+    overrides: Sequence[Override],
+    groups: Mapping[str, Mapping[str, Any]],
+    tree: dict[str, Any],
+    carried: Mapping[str, Sequence[str]],
 ) -> list[Override]:
     """Swap whole sections of the tree (`model=gcn`); the other overrides are returned."""
     rest = []
@@ -87,8 +90,11 @@ def _choose_groups(
             )
         elif value not in [(section := _section(tree, group)).get(tag) for tag in ("name", "kind")]:
             # (a section that is of this kind already keeps the preset's settings)
+            option = groups[group][str(value)]
+            shared = [k for k in carried.get(group, ()) if k in section and k in option]
+            kept = {key: section[key] for key in shared}
             section.clear()
-            section.update(groups[group][str(value)])
+            section.update(option | kept)
     return rest
 
 

@@ -118,6 +118,8 @@ class TaskConfig:
     #: sections that can be swapped whole on the command line, by their dotted name and that of the
     #: option, which is its `name` or `kind`: {"model": {"gcn": GCNConfig()}}
     groups: ClassVar[dict[str, dict[str, object]]] = {}
+    #: fields of such a section that describe the data rather than the option: kept in a swap
+    carried: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def levels(self) -> tuple[str, ...]:
         """The folders between the runs root and `run_000`, from the configuration alone."""

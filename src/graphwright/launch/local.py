@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graphwright.config import io
 from graphwright.config.schema import TaskConfig
-from graphwright.errors import ConfigError, GraphwrightError, RunError, nearest
+from graphwright.errors import GraphwrightError, RunError
 from graphwright.launch.execute import execute
 from graphwright.runs.folder import RunFolder
 from graphwright.runs.status import read_status
@@ -138,12 +137,6 @@ def with_reference(config: TaskConfig, name: str) -> TaskConfig:
     Raises:
         ConfigError: the task has no such model.
     """
-    models: dict[str, Any] = config.groups.get("model", {})
-    if name not in models:
-        raise ConfigError(
-            f"{name}: no such model{nearest(name, models)}",
-            where="references",
-            fix=f"choose from {', '.join(models)}",
-        )
-    changes: dict[str, Any] = {"model": models[name]}
-    return dataclasses.replace(config, **changes)
+    from graphwright.config.compose import compose
+
+    return compose(config, [f"model={name}"])

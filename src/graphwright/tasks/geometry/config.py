@@ -69,6 +69,9 @@ class GeometryConfig(TaskConfig):
         "data.source": {"scans": ScansSource(), "file": FileSource(path="structures.npz")},
     }
 
+    # the size of the structures, and whether a target grows with them
+    carried: ClassVar[dict[str, tuple[str, ...]]] = {"model": ("cutoff", "pool")}
+
     def levels(self) -> tuple[str, ...]:
         """geometry / data set / target / model."""
         source = self.data.source
@@ -180,7 +183,7 @@ def _tiny() -> GeometryConfig:
     """A few seconds of generated scans, for trying things out and for tests."""
     return GeometryConfig(
         data=DataConfig(source=ScansSource(count=60)),
-        model=PaiNNConfig(hidden_dim=16, num_layers=1),
+        model=PaiNNConfig(hidden_dim=16, num_layers=1, cutoff=0.5),
         loading=LoadingConfig(batch_size=8),
         training=TrainingConfig(epochs=3, log_every=2),
     )
