@@ -31,7 +31,7 @@ check: install  ## lint, types, import contracts
 	$(BIN)/lint-imports
 
 bench: install  ## all benchmarks, each against its peer
-	for name in collate loop startup; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in collate loop startup allocator; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 clean:  ## remove the virtual environment and the demo
 	rm -rf $(VENV) $(DEMO)

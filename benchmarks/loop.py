@@ -311,7 +311,7 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:  # counts only before torch is loaded: start anew
         let_threads_sleep()
         os.execv(sys.executable, [sys.executable, *sys.argv])
-    options = arguments(__doc__, repeats=5)
+    options = arguments(__doc__, repeats=8)
     set_allocator("keep")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
