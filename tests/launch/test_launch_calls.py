@@ -80,6 +80,8 @@ def test_evaluate_and_load(finished) -> None:
     report = evaluate(finished.run.path, data_root=finished.data)
     assert report["metrics"] == finished.run.read_json("metrics.json")["metrics"]
     bundle = load_run(finished.run.path)
+    by_name = load_run("latest", runs_root=finished.runs)
+    assert by_name.about == bundle.about
     assert bundle.about["run"] == "run_000"
     assert not bundle.model.training
 

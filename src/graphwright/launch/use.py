@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from graphwright.errors import DataError, RunError
 from graphwright.runs.files import atomic_path
+from graphwright.runs.index import resolve_run
 
 if TYPE_CHECKING:
     from graphwright.training.task import Columns
@@ -130,11 +131,26 @@ def export_bundle(run: Path, out: Path) -> Path:
     return out
 
 
-def load_run(run: Path | str, *, data_root: Path = Path("data")) -> Any:
-    """The trained model of a run: a `Bundle` with `task`, `model` and `state`."""
+def load_run(
+    run: Path | str, *, runs_root: Path = Path("runs"), data_root: Path = Path("data")
+) -> Any:
+    """The trained model of a run: a `Bundle` with `task`, `model` and `state`.
+
+    Args:
+        run: a run folder or bundle, or a name that `graphwright runs` shows.
+        runs_root: where such names are looked up.
+        data_root: where prepared data are kept.
+
+    Raises:
+        RunError: no such run.
+        BundleError: it has no bundle, or a damaged one.
+    """
     from graphwright.training.bundle import load_bundle
 
-    return load_bundle(Path(run), data_root)
+    folder = Path(run)
+    if not folder.exists():
+        folder = resolve_run(str(run), runs_root).path
+    return load_bundle(folder, data_root)
 
 
 def _strings(names: Sequence[str]) -> Any:
