@@ -4,16 +4,19 @@ Each setting has a process of its own, which holds a model of the geometry task 
 the processes take turns and do a few training steps each. `step` is the median time of one
 optimizer step, `rss` the resident memory after all steps. Models: painn, the default, whose
 operator works in small blocks, and egnn, which makes large tensors at every step; in batches of 16
-structures (the preset) or 64. Threads that spin are measured with painn_16 only.
+structures (the preset) or 64. Ways to wait are measured with painn_16 only.
 
     keep         freed memory stays in the process (training.allocator=keep)
     huge_pages   the kernel is asked for huge pages
     system       glibc's own way
-    spinning     keep, but threads wait as GNU OpenMP has it: they spin
+    sleeping     keep, and threads that wait for work sleep at once
+    brief        keep, and they spin briefly before they sleep
+    spinning     keep, and they spin as long as GNU OpenMP has it
     default      system and spinning: what a process does that sets nothing
 
-The peer is `system` for the first two, and `keep` for the last two (so that a ratio below 1 says
-how many times slower a training without our settings is).
+In the first three, threads wait as a training would choose it now: sleeping where cores are scarce,
+else brief. The peer is `system` for them and `default` for the others. What is best depends on what
+else runs; the notes have the share of the cores that others had.
 """
 
 from __future__ import annotations
@@ -29,19 +32,29 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import cast
+
+import psutil
 
 from _harness import Case, arguments, report, rss_mb
+from graphwright.training.allocator import Policy, set_allocator
+from graphwright.training.threads import cpu_pressure, settle_waiting
 
-# setting: (training.allocator, the environment's word on waiting threads)
-SETTINGS = {
-    "keep": ("keep", "passive"),
-    "huge_pages": ("huge_pages", "passive"),
-    "system": ("system", "passive"),
-    "spinning": ("keep", ""),
-    "default": ("system", ""),
+HUGE_PAGES = {"THP_MEM_ALLOC_ENABLE": "1"}  # the harness imports torch, which reads it then
+# setting: (training.allocator, changes of the environment; None: threads wait as chosen here)
+SETTINGS: dict[str, tuple[Policy, dict[str, str] | None]] = {
+    "keep": ("keep", None),
+    "huge_pages": ("huge_pages", None),
+    "system": ("system", None),
+    "sleeping": ("keep", {"OMP_WAIT_POLICY": "passive"}),
+    "brief": ("keep", {"GOMP_SPINCOUNT": "3000"}),
+    "spinning": ("keep", {}),
+    "default": ("system", {}),
 }
-PEERS = {"keep": "system", "huge_pages": "system", "spinning": "keep", "default": "keep"}
-SPINNING = ("spinning", "default")
+PEERS = {"keep": "system", "huge_pages": "system"}
+PEERS |= {"sleeping": "default", "brief": "default", "spinning": "default"}
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+ALLOCATORS = ("keep", "huge_pages", "system")
 STEPS, COUNT = 2, 400
 
 
@@ -51,10 +64,10 @@ class Worker:
     def __init__(self, setting: str, training: str, folder: Path, threads: int) -> None:
         policy, waiting = SETTINGS[setting]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
-            environment.pop(name, None)
-        if waiting:
-            environment["OMP_WAIT_POLICY"] = waiting
+        if waiting is not None:
+            environment = {k: v for k, v in environment.items() if k not in WAITING} | waiting
+        if policy == "huge_pages":
+            environment |= HUGE_PAGES
         self._process = subprocess.Popen(
             [sys.executable, __file__, "--work", policy, training, str(folder)],
             stdin=subprocess.PIPE,
@@ -77,11 +90,9 @@ class Worker:
         self._process.communicate()
 
 
-def work(policy: str, training: str, folder: Path) -> None:
+def work(policy: Policy, training: str, folder: Path) -> None:
     """The worker's process: one line with a number of steps in, one line of JSON out."""
-    from graphwright.training.allocator import set_allocator
-
-    set_allocator(policy)  # type: ignore[arg-type]
+    set_allocator(policy)
     step = training_step(training, folder)
     for line in sys.stdin:
         count = int(line)
@@ -128,6 +139,7 @@ def cases(
     training: str, settings: Sequence[str], folder: Path, options: argparse.Namespace
 ) -> list[Case]:
     """Time and memory of some settings with one model and batch size."""
+    start, others = time.perf_counter(), busy_of_others_s()
     workers = {}
     for name in settings:
         workers[name] = Worker(name, training, folder, options.threads)
@@ -138,6 +150,8 @@ def cases(
             answers[name].append(worker.steps(STEPS))
     for worker in workers.values():
         worker.close()
+    others = (busy_of_others_s() - others) / (time.perf_counter() - start) / (os.cpu_count() or 1)
+    crowd = f"others had {max(0.0, others):.0%} of the cores"  # both clocks tick: near 0 is 0
     seconds = {n: statistics.median(a["seconds"] for a in answers[n]) for n in workers}
     memory = {n: answers[n][-1]["rss"] for n in workers}
     equal = {n: answers[n][-1]["loss"] == answers["keep"][-1]["loss"] for n in workers}
@@ -146,26 +160,32 @@ def cases(
         peer, case = PEERS.get(name), f"{training}/{name}"
         times = (seconds[name], seconds[peer] if peer else None)
         sizes = (memory[name], memory[peer] if peer else None)
-        note = f"peer: {peer}" if peer else ""
+        note = f"peer: {peer}; {crowd}" if peer else crowd
         found.append(Case(f"{case}/step", "s", *times, equal[name], note=note))
         found.append(Case(f"{case}/rss", "MB", *sizes, note=note))
     return found
 
 
+def busy_of_others_s() -> float:
+    """CPU seconds of all processes but this one and its children that have ended."""
+    total = psutil.cpu_times()
+    return float(sum(total) - total.idle - total.iowait - sum(os.times()[:4]))
+
+
 def main() -> None:
     """Run all cases."""
     options = arguments(__doc__, repeats=9)
+    settle_waiting(cpu_pressure())  # too late for this process, in time for the workers
     with tempfile.TemporaryDirectory() as name:
-        sleeping = [setting for setting in SETTINGS if setting not in SPINNING]
         training_step("painn_16", Path(name))  # makes the data, which is no worker's business
         found = cases("painn_16", list(SETTINGS), Path(name), options)
         for training in ("painn_64", "egnn_16", "egnn_64"):
-            found += cases(training, sleeping, Path(name), options)
+            found += cases(training, ALLOCATORS, Path(name), options)
     report("allocator", found, options)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        work(sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+        work(cast(Policy, sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
     else:
         main()

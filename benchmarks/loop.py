@@ -8,7 +8,7 @@ PyG's DataLoader and logs nine values a step, with Lightning's default logger an
 Data: generated scans (the preset geometry/scans with fewer structures) and small molecules (the
 preset geometry/qm7 on molecules made at random). A figure is the median time of an epoch, from the
 end of one validation to the end of the next, without the first epoch. The three take turns, each
-with a short training a round. All have the memory allocator and the sleeping threads that
+with a short training a round. All have the memory allocator and the way to wait for threads that
 `graphwright train` has; `allocator.py` measures these.
 """
 
@@ -48,7 +48,7 @@ from graphwright.training.optim import build_optimizer
 from graphwright.training.phases import Phases
 from graphwright.training.signals import StopRequest
 from graphwright.training.task import TaskData
-from graphwright.training.threads import let_threads_sleep
+from graphwright.training.threads import cpu_pressure, settle_waiting
 
 EPOCHS = 3
 # the plain loop that anyone would write: no schedule, no averaged weights, no augmentation
@@ -308,8 +308,8 @@ def compare(ours: Weights, peer: Weights) -> tuple[bool, str]:
 
 def main() -> None:
     """Run all cases."""
-    if "OMP_WAIT_POLICY" not in os.environ:  # counts only before torch is loaded: start anew
-        let_threads_sleep()
+    if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        settle_waiting(cpu_pressure())  # counts only before torch is loaded: start anew
         os.execv(sys.executable, [sys.executable, *sys.argv])
     options = arguments(__doc__, repeats=8)
     set_allocator("keep")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from graphwright.errors import GraphwrightError
-from graphwright.training.threads import let_threads_sleep
+from graphwright.training.threads import cpu_pressure, settle_waiting
 
 __all__ = ["main"]
 
@@ -37,7 +37,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Entry point: errors that a person can mend are printed without a traceback."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("graphwright").setLevel(logging.INFO)
-    let_threads_sleep()
+    settle_waiting(cpu_pressure())
     try:
         app.main(args=args, prog_name="graphwright", standalone_mode=False, color=_colour())
     except click.exceptions.Abort:
@@ -51,7 +51,29 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(error.exit_code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _WithTasks(click.Group):
+    """The commands below, and each task's own (`tasks/<name>/cli.py`), imported when asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from graphwright.config.presets import tasks_with_commands
+
+        return [*super().list_commands(ctx), *tasks_with_commands()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        from graphwright.config.presets import task_module, tasks_with_commands
+
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        if cmd_name not in tasks_with_commands():
+            return None
+        commands: click.Command = task_module(cmd_name, "cli").COMMANDS
+        return commands
+
+
+@click.group(
+    cls=_WithTasks,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="graphwright")
 def app() -> None:
     """Train, compare and ship graph neural networks.

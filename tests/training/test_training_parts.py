@@ -30,7 +30,7 @@ from graphwright.training.random_state import get_random_state, seed_everything,
 from graphwright.training.recorder import Average
 from graphwright.training.signals import StopRequest
 from graphwright.training.stopping import BestSoFar
-from graphwright.training.threads import let_threads_sleep
+from graphwright.training.threads import cpu_pressure, settle_waiting
 from graphwright.training.warmup import warm_up
 
 
@@ -211,15 +211,32 @@ def test_allocator_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "no glibc" in set_allocator("keep")
 
 
-def test_waiting_threads_sleep_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("pressure", "expected"),
+    [
+        (40.0, "OMP_WAIT_POLICY=passive"),
+        (0.5, "GOMP_SPINCOUNT=3000"),
+        (None, "GOMP_SPINCOUNT=1000"),
+    ],
+)
+def test_threads_wait_according_to_the_crowd(
+    pressure: float | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.setenv(name, "")  # so that it is put back afterwards
         monkeypatch.delenv(name)
-    assert "sleep" in let_threads_sleep()
-    assert os.environ["OMP_WAIT_POLICY"] == "passive"
-    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    assert let_threads_sleep() == "OMP_WAIT_POLICY=active"
-    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    assert settle_waiting(pressure) == expected
+    name, value = expected.split("=")
+    assert os.environ[name] == value
+    assert settle_waiting(None) == expected  # a choice that was made stands
+
+
+def test_cpu_pressure_is_a_share_or_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 <= (cpu_pressure() or 0) <= 100
+    monkeypatch.setattr(Path, "read_text", lambda self: "some avg10=7.25 avg60=1.00 total=5\n")
+    assert cpu_pressure() == 7.25
+    monkeypatch.setattr(Path, "read_text", lambda self: "nothing of the sort")
+    assert cpu_pressure() is None
 
 
 def test_phases_time_and_tabulate() -> None:

@@ -15,9 +15,17 @@ from typing import Any
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import ConfigError, nearest
 
-__all__ = ["TASKS", "from_yaml", "load_config", "preset_names", "resolve_preset", "task_module"]
+__all__ = [
+    "TASKS",
+    "from_yaml",
+    "load_config",
+    "preset_names",
+    "resolve_preset",
+    "task_module",
+    "tasks_with_commands",
+]
 
-TASKS: tuple[str, ...] = ("geometry",)
+TASKS: tuple[str, ...] = ("geometry", "nas")
 
 
 def task_module(task: str, part: str) -> ModuleType:
@@ -31,6 +39,12 @@ def task_module(task: str, part: str) -> ModuleType:
             f"{task}: no such task{nearest(task, TASKS)}", fix=f"tasks are {', '.join(TASKS)}"
         )
     return importlib.import_module(f"graphwright.tasks.{task}.{part}")
+
+
+def tasks_with_commands() -> list[str]:
+    """Tasks that bring commands of their own, found without importing them."""
+    folder = Path(__file__).parents[1] / "tasks"
+    return [task for task in TASKS if (folder / task / "cli.py").is_file()]
 
 
 def preset_names(task: str) -> list[tuple[str, str]]:

@@ -64,6 +64,8 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
     gradient_clip: NonNegative = 1.0  # largest gradient norm; 0 does not clip
+    validate_every: PositiveInt = 1  # epochs; the last one is always validated
+    keep: Literal["best", "last"] = "best"  # which weights are evaluated and shipped
     ema_decay: Unit = 0.0  # exponential moving average of the weights; 0 is off
     early_stopping: Count = 0  # validations without improvement before the end; 0 is off
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -124,6 +126,10 @@ class TaskConfig:
     def levels(self) -> tuple[str, ...]:
         """The folders between the runs root and `run_000`, from the configuration alone."""
         return (self.task,)
+
+    def with_model(self, name: str) -> TaskConfig | None:
+        """The same data with another model, trained as that model is; None: swap the section."""
+        return None
 
     def problems(self) -> list[str]:
         """Combinations that make no sense, one sentence each; none by default."""

@@ -90,11 +90,11 @@ def execute(
 def _before_torch(config: TaskConfig) -> None:
     """Settings that count only before torch makes its first tensor."""
     from graphwright.training.allocator import set_allocator
-    from graphwright.training.threads import let_threads_sleep
+    from graphwright.training.threads import cpu_pressure, settle_waiting
 
     training = config.training
     log.debug("memory allocator: %s", set_allocator(training.allocator))
-    log.debug("waiting threads: %s", let_threads_sleep())
+    log.debug("waiting threads: %s", settle_waiting(cpu_pressure()))
     if training.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     if training.threads:

@@ -139,4 +139,6 @@ def with_reference(config: TaskConfig, name: str) -> TaskConfig:
     """
     from graphwright.config.compose import compose
 
+    if (variant := config.with_model(name)) is not None:
+        return variant
     return compose(config, [f"model={name}"])

@@ -124,10 +124,11 @@ def fit(
 
 
 def trained_model(task: Task[Any, Any], prepared: Prepared, folder: RunFolder) -> nn.Module:
-    """The prepared model with the weights of the run's best checkpoint."""
+    """The prepared model with the weights of the run's best checkpoint, or of the last."""
     digest = io.digest(task.config)
     checkpoints = Checkpoints(folder.checkpoints, digest)
-    state = load_checkpoint(checkpoints.best() or checkpoints.last, digest)
+    best = checkpoints.best() if task.config.training.keep == "best" else None
+    state = load_checkpoint(best or checkpoints.last, digest)
     weights = state["model"]
     if state["averaged"] is not None:
         prefix = "module."
@@ -237,6 +238,7 @@ def _build_trainer(config: TaskConfig, placement: Placement) -> pl.Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        check_val_every_n_epoch=1 if training.fast_dev_run else training.validate_every,
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
     )
@@ -260,13 +262,22 @@ def _maybe_warm_up(task: Task[Any, Any], prepared: Prepared) -> None:
 
 def _run(trainer: pl.Trainer, module: TrainingModule, feed: Feed) -> None:
     module.parts.phases.start_loop()
-    if feed.batch and feed.at_end:
-        # stopped inside a validation: repeat it, then the epoch is over
-        trainer.validate(module, verbose=False)
+    _close_epoch(trainer, module, feed)  # stopped at its end, or inside its validation
     progress: Any = trainer.fit_loop.epoch_progress.current
     progress.ready = progress.started = progress.processed = progress.completed = feed.epoch
     if not module.best.exhausted:
         trainer.fit(module)
+        _close_epoch(trainer, module, feed)  # the last one, where Lightning did not validate it
+
+
+def _close_epoch(trainer: pl.Trainer, module: TrainingModule, feed: Feed) -> None:
+    """Where an epoch's batches are done and it is still open."""
+    if not (feed.batch and feed.at_end):
+        return
+    if module.validation_due:
+        trainer.validate(module, verbose=False)
+    else:
+        module.close_without_validation()
 
 
 @contextmanager

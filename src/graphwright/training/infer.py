@@ -30,7 +30,8 @@ def over_source(task: Task[Any, Any], model: nn.Module, *, batch_size: int) -> I
         loader = Loader(source, batch_size=batch_size, seed=0, shuffle=False)
         device, dtype = model_dtype(model)
         with torch.inference_mode():
-            return _stack(task.predict(model, batch.to(device, dtype=dtype)) for batch in loader)
+            parts = (task.predict(model, batch.to(device, dtype=dtype)) for batch in loader)
+            return task.finish_predictions(_stack(parts))
 
     return infer
 

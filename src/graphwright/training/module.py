@@ -177,13 +177,15 @@ class TrainingModule(pl.LightningModule):
     def on_validation_start(self) -> None:
         """Stop the epoch's clock; remember the random state in case validation is repeated."""
         self.parts.recorder.stop_clock()
+        if self._restored_random is not None:  # resumed at the end of an epoch
+            set_random_state(self._restored_random)
         self._validation_random = get_random_state()
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add a validation batch to the running means."""
         output = self.parts.task.step(self.evaluated, batch, "val")
         values = {"loss": output.loss, **output.metrics}
-        self.parts.recorder.validation.add(values, output.weight)
+        self.parts.recorder.validation_step(values, output.weight, output.samples)
 
     def on_validation_batch_end(
         self, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
@@ -204,9 +206,10 @@ class TrainingModule(pl.LightningModule):
             TrainingError: the monitored value is not finite.
         """
         parts, epoch = self.parts, self.parts.feed.epoch
-        extra = {"lr": parts.schedule.lr}
-        parts.recorder.end_training_epoch(step=self.step_count, epoch=epoch, extra=extra)
-        metrics = parts.recorder.end_validation(step=self.step_count, epoch=epoch)
+        self._end_training_epoch()
+        metrics = parts.recorder.end_validation(
+            step=self.step_count, epoch=epoch, summarise=parts.task.validation_metrics
+        )
         value = metrics[parts.task.monitor]
         if not math.isfinite(value):
             raise TrainingError(f"{parts.task.monitor} is {value} in epoch {epoch}")
@@ -222,6 +225,24 @@ class TrainingModule(pl.LightningModule):
             self.trainer.should_stop = True
         if parts.stop.received is not None:
             raise Interrupted(parts.stop.received)
+
+    def on_train_epoch_end(self) -> None:
+        """Close an epoch that is not validated; the last one is left for a validation."""
+        if self.parts.feed.batch and not self.validation_due:
+            self.parts.recorder.stop_clock()
+            self.close_without_validation()
+
+    @property
+    def validation_due(self) -> bool:
+        """Whether the present epoch ends with a validation."""
+        done = self.parts.feed.epoch + 1
+        return done % self.config.validate_every == 0 or done >= self.config.epochs
+
+    def close_without_validation(self) -> None:
+        """Record an epoch and go on to the next; nothing is saved until the next validation."""
+        self._end_training_epoch()
+        self.parts.feed.next_epoch()
+        self.parts.phases.after_epoch()
 
     # -- state -----------------------------------------------------------------------------------
 
@@ -264,6 +285,11 @@ class TrainingModule(pl.LightningModule):
             self.parts.checkpoints.save_last(self.state(random))
 
     # -- helpers ---------------------------------------------------------------------------------
+
+    def _end_training_epoch(self) -> None:
+        parts = self.parts
+        extra = {"lr": parts.schedule.lr}
+        parts.recorder.end_training_epoch(step=self.step_count, epoch=parts.feed.epoch, extra=extra)
 
     def _record(self, output: StepOutput, batch: Any, lr: float) -> None:
         self.parts.recorder.training_step(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import psutil
 import torch
 from torch import Tensor
@@ -63,6 +64,7 @@ class Recorder:
         self._device = device
         self.train = Average()
         self.validation = Average()
+        self._samples: dict[str, list[Tensor]] = {}
         self._counts: dict[str, int] = {}
         self._epoch_began = time.perf_counter()
         self._epoch_seconds = 0.0
@@ -116,12 +118,34 @@ class Recorder:
         self._events.log(record, step, epoch)
         self.train = Average()
 
-    def end_validation(self, *, step: int, epoch: int) -> dict[str, float]:
-        """Write and return the validation means, prefixed `val_`."""
-        record = {f"val_{name}": value for name, value in self.validation.means().items()}
+    def validation_step(
+        self, values: Mapping[str, Tensor], weight: int, samples: Mapping[str, Tensor]
+    ) -> None:
+        """Add a validation batch: its means, and rows that are kept until the end."""
+        self.validation.add(values, weight)
+        for name, rows in samples.items():
+            self._samples.setdefault(name, []).append(rows.detach().cpu())
+
+    def end_validation(
+        self,
+        *,
+        step: int,
+        epoch: int,
+        summarise: Callable[[dict[str, np.ndarray]], Mapping[str, float]] = lambda samples: {},
+    ) -> dict[str, float]:
+        """Write and return the validation means, prefixed `val_`.
+
+        Args:
+            step: optimizer steps done.
+            epoch: zero-based.
+            summarise: further values from the rows kept.
+        """
+        samples = {name: torch.cat(rows).numpy() for name, rows in self._samples.items()}
+        values = {**self.validation.means(), **summarise(samples)}
+        record = {f"val_{name}": value for name, value in values.items()}
         self._events.log(record, step, epoch)
         self._events.flush()
-        self.validation = Average()
+        self.validation, self._samples = Average(), {}
         return record
 
     def flush(self) -> None:

@@ -38,11 +38,13 @@ class StepOutput:
         loss: scalar to minimise, with gradient in training.
         metrics: scalar batch means, detached; averaged over an epoch with `weight`.
         weight: the number of samples that the means are over.
+        samples: rows kept of a validation batch, one a sample, for `Task.validation_metrics`.
     """
 
     loss: Tensor
     metrics: Mapping[str, Tensor]
     weight: int
+    samples: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,14 @@ class Task(ABC, Generic[C, L]):
     @abstractmethod
     def predict(self, model: Any, batch: Any) -> dict[str, Tensor]:
         """Predictions in the user's units, one row a sample."""
+
+    def validation_metrics(self, samples: Columns) -> dict[str, float]:
+        """What only a whole validation split can tell (a rank correlation), from its samples."""
+        return {}
+
+    def finish_predictions(self, columns: Columns) -> Columns:
+        """Columns that need the whole input (a rank), from the predictions of all samples."""
+        return columns
 
     @abstractmethod
     def evaluate(self, infer: Infer, data: TaskData, split: str) -> Evaluation:

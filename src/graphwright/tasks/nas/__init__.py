@@ -1,0 +1,1 @@
+"""Predict how accurate a neural architecture will be, and search with it."""
