@@ -100,6 +100,7 @@ def list_presets(task: str | None) -> None:
     "--config", "config_file", type=click.Path(path_type=Path), help="A saved config.yaml."
 )
 @click.option("--reference", "references", multiple=True, help="Also train this model, to compare.")
+@click.option("--with-dependencies", is_flag=True, help="First train what the run builds on.")
 @click.option("--dry-run", is_flag=True, help="Check everything, say where the run would go, stop.")
 @click.option("--show-config", is_flag=True, help="Print the complete configuration and stop.")
 @click.option("--fast-dev-run", type=click.IntRange(min=1), help="Train and validate N batches.")
@@ -111,6 +112,7 @@ def train(
     overrides: tuple[str, ...],
     config_file: Path | None,
     references: tuple[str, ...],
+    with_dependencies: bool,
     dry_run: bool,
     show_config: bool,
     fast_dev_run: int | None,
@@ -143,6 +145,7 @@ def train(
         runs_root=runs_root,
         data_root=data_root,
         references=references,
+        dependencies=with_dependencies,
         phases=clock,
         command=sys.argv,
     )
@@ -169,7 +172,7 @@ def resume(run: str, debug: bool, runs_root: Path, data_root: Path) -> None:
 
 @app.command()
 @click.argument("run")
-@click.option("--split", type=click.Choice(["train", "val", "test"]), default="test")
+@click.option("--split", default="test", help="train, val, test, or one of the task's own.")
 @click.option("--data", type=click.Path(path_type=Path), help="Other data, with answers.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, as one JSON object.")
 @runs_root_option

@@ -310,3 +310,22 @@ def test_other_misuse() -> None:
     )
     with pytest.raises(DataError, match="3 batches of one sample"):
         lone.batches(0)
+
+
+def test_an_epoch_can_have_samples_of_its_own() -> None:
+    """A curriculum: more samples in each epoch, shuffled, every one once."""
+
+    def select(epoch: int) -> np.ndarray:
+        return np.arange(10 + 5 * epoch)
+
+    growing = loader(select=select)
+    for epoch in range(3):
+        rows = np.concatenate(growing.plan(epoch))
+        assert sorted(rows) == list(range(10 + 5 * epoch))
+        assert rows.tolist() != sorted(rows)
+        growing.set_epoch(epoch)
+        assert len(growing) == -(-(10 + 5 * epoch) // 4)
+    with pytest.raises(BundleError):
+        loader().load_state_dict(growing.state_dict())
+    with pytest.raises(ConfigError, match="not both"):
+        loader(select=select, weights=WEIGHTS)

@@ -147,3 +147,10 @@ def test_data_inspect_shows_what_was_rejected(cli, place, structures, tmp_path: 
     inspected = cli("data", "inspect", Path(store).parent)
     assert "non-finite position" in inspected.out
     assert "graphs                             19" in inspected.out
+
+
+def test_an_unknown_split_is_told_with_the_known_ones(cli, finished) -> None:
+    result = cli("evaluate", finished.run.path, "--split", "tset", *finished.roots)
+    assert result.code == 2
+    assert "did you mean test" in result.err
+    assert "train, val, test" in result.err

@@ -7,6 +7,7 @@ the types, `Literal`s and ranges written here; a task adds its own sections in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
@@ -18,6 +19,7 @@ __all__ = [
     "OptimizerConfig",
     "Positive",
     "PositiveInt",
+    "Requirement",
     "SchedulerConfig",
     "TaskConfig",
     "TrackingConfig",
@@ -107,6 +109,21 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Requirement:
+    """A finished run that another one builds on.
+
+    Attributes:
+        config: how such a run is configured; the newest finished one on its levels is taken.
+        preset: what trains it: a preset's full name, perhaps with overrides.
+        run: one that the user named instead; empty: none.
+    """
+
+    config: TaskConfig
+    preset: str
+    run: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskConfig:
     """What every run has. Tasks subclass it, name themselves and add their sections."""
 
@@ -126,6 +143,10 @@ class TaskConfig:
     def levels(self) -> tuple[str, ...]:
         """The folders between the runs root and `run_000`, from the configuration alone."""
         return (self.task,)
+
+    def requires(self) -> Mapping[str, Requirement]:
+        """Finished runs that this one builds on, by their role; none by default."""
+        return {}
 
     def with_model(self, name: str) -> TaskConfig | None:
         """The same data with another model, trained as that model is; None: swap the section."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, TypedDict
 
@@ -43,6 +43,7 @@ class Loader:
             share batches (with `shuffle`), which still come in random order.
         weights: chance of every sample to be drawn [n]; an epoch is n draws with replacement.
         drop_last: leave out the samples that do not fill a last batch.
+        select: samples of an epoch, a pure function of it (a curriculum); None: all of them.
         num_workers: processes that fetch ahead; 0 fetches here, when asked.
         persistent_workers: keep those processes from epoch to epoch.
         prefetch_factor: batches that each process fetches ahead.
@@ -66,6 +67,7 @@ class Loader:
         max_size: int | None = None,
         weights: npt.ArrayLike | None = None,
         drop_last: bool = False,
+        select: Callable[[int], IndexArray] | None = None,
         num_workers: int = 0,
         persistent_workers: bool = False,
         prefetch_factor: int = 2,
@@ -87,6 +89,7 @@ class Loader:
             max_size=max_size,
             weights=None if weights is None else np.asarray(weights, np.float64),
             drop_last=drop_last,
+            select=select,
             world_size=world_size,
         )
         self.rank = rank

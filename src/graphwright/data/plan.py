@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,7 @@ class BatchPlan:
         max_size: most cost in a batch; samples of similar cost then share batches.
         weights: chance of every sample [n] to be drawn, in any scale; n draws with replacement.
         drop_last: leave out what does not fill a batch (on every rank).
+        select: samples of an epoch, a pure function of it; None: all of them in every epoch.
         world_size: number of processes that share the epoch.
 
     Raises:
@@ -50,6 +52,7 @@ class BatchPlan:
     max_size: int | None = None
     weights: npt.NDArray[np.float64] | None = None
     drop_last: bool = False
+    select: Callable[[int], IndexArray] | None = None
     world_size: int = 1
 
     def __post_init__(self) -> None:
@@ -69,6 +72,8 @@ class BatchPlan:
         found = self.weights
         if found is None:
             return
+        if self.select is not None:
+            raise ConfigError("an epoch's samples are drawn by weights or selected, not both")
         if not self.shuffle:
             raise ConfigError("weights draw at random, which needs shuffle=True")
         if found.shape != (self.length,):
@@ -100,6 +105,7 @@ class BatchPlan:
             "sizes": None if self.max_size is None else _array_digest(self.sizes),
             "weights": _array_digest(self.weights),
             "drop_last": self.drop_last,
+            "select": None if self.select is None else _array_digest(self.select(0)),
             "world_size": self.world_size,
             "seed": self.seed,
         }
@@ -110,17 +116,20 @@ class BatchPlan:
 
         Every sample (every draw, with weights) is in exactly one batch, unless `drop_last`. The
         number of batches is a multiple of `world_size`. It is the same in every epoch, except
-        with both weights and `max_size`.
+        with `select`, and with both weights and `max_size`.
         """
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
-        order = self._order(rng)
+        order = self._order(rng, epoch)
         if self.max_size is None:
             return self._even(order)
         batches = self._bucketed(order, rng) if self.shuffle else self._greedy(order)
         batches = self._shared(batches)
         return self._shuffled_steps(batches, rng) if self.shuffle else batches
 
-    def _order(self, rng: np.random.Generator) -> IndexArray:
+    def _order(self, rng: np.random.Generator, epoch: int) -> IndexArray:
+        if self.select is not None:
+            rows = np.asarray(self.select(epoch), np.int64)
+            return rng.permutation(rows) if self.shuffle else rows
         if self.weights is not None:
             chances = self.weights / self.weights.sum()
             return rng.choice(self.length, size=self.length, p=chances).astype(np.int64)

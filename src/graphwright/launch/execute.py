@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from graphwright.config import io
 from graphwright.config.presets import from_yaml, task_module
 from graphwright.config.schema import TaskConfig
+from graphwright.launch.links import read_links
 from graphwright.runs import provenance
 from graphwright.runs.files import remove_stale_temporaries
 from graphwright.runs.folder import RunFolder
@@ -69,12 +70,14 @@ def execute(
         make_task = task_module(config.task, "task").TASK
         from graphwright.training.engine import Interrupted
 
-    task = make_task(config, data_root)
+    parts = read_links(folder)
+    task = make_task(config, data_root, parts)
+    recorded = {**(links or {}), **{role: str(path) for role, path in parts.items()}}
     with session(folder), _log_to(folder.log_path):
         if resume:
             remove_stale_temporaries(folder.path)
         try:
-            mirrors = _train(folder, task, phases, targets, command, links or {}, resume=resume)
+            mirrors = _train(folder, task, phases, targets, command, recorded, resume=resume)
         except Interrupted as signal:
             log.warning("stopped by %s; resume with: graphwright resume %s", signal, folder.path)
             mark(folder, "interrupted", error=f"stopped by {signal}")

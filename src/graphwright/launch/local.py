@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from graphwright.config import io
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import GraphwrightError, RunError
 from graphwright.launch.execute import execute
+from graphwright.launch.links import find_links, write_links
 from graphwright.runs.folder import RunFolder
 from graphwright.runs.status import read_status
 
@@ -23,13 +24,23 @@ __all__ = ["create_run", "resume", "train", "with_reference"]
 log = logging.getLogger("graphwright")
 
 
-def create_run(config: TaskConfig, runs_root: Path) -> RunFolder:
+def create_run(
+    config: TaskConfig, runs_root: Path, links: dict[str, Path] | None = None
+) -> RunFolder:
     """A new run folder, with its configuration written and nothing executed.
+
+    Args:
+        config: what will be trained.
+        runs_root: where run folders are made.
+        links: finished runs that it builds on, by their role (`links.find_links`).
 
     Raises:
         RunError: the runs root cannot be written.
     """
-    return RunFolder.create(runs_root, config.levels(), io.to_yaml(config))
+    folder = RunFolder.create(runs_root, config.levels(), io.to_yaml(config))
+    if links:
+        write_links(folder, links)
+    return folder
 
 
 def train(
@@ -38,6 +49,7 @@ def train(
     runs_root: Path = Path("runs"),
     data_root: Path = Path("data"),
     references: Sequence[str] = (),
+    dependencies: bool = False,
     phases: Phases | None = None,
     command: Sequence[str] = (),
 ) -> RunFolder:
@@ -49,6 +61,7 @@ def train(
         data_root: where prepared data are kept.
         references: other models of the same task that are trained first, under the same
             configuration, each in a run of its own; their rows stand in this run's tables.
+        dependencies: train what the run builds on first, where it is missing.
         phases: the start-up clock; one that starts now by default.
         command: for the provenance.
 
@@ -66,14 +79,20 @@ def train(
     for name, variant in zip(references, variants, strict=True):
         log.info("training the reference %s first", name)
         run = train(
-            variant, runs_root=runs_root, data_root=data_root, phases=clock, command=command
+            variant,
+            runs_root=runs_root,
+            data_root=data_root,
+            dependencies=dependencies,
+            phases=clock,
+            command=command,
         )
         clock = Phases()  # the next start-up begins now
         links[name] = str(run.path)
         if read_status(run.path).state != "finished":
             return run
+    needed = find_links(config, runs_root, _trainer(runs_root, data_root) if dependencies else None)
     with clock.timed("directories") as details:
-        folder = create_run(config, runs_root)
+        folder = create_run(config, runs_root, needed)
         details["run"] = str(folder.path)
     log.info("run %s", folder.path)
     try:
@@ -90,6 +109,16 @@ def train(
             _discard(folder.path, runs_root)
         raise
     return folder
+
+
+def _trainer(runs_root: Path, data_root: Path) -> Callable[[TaskConfig], Path]:
+    """Trains what another run builds on, and what that builds on."""
+
+    def train_it(config: TaskConfig) -> Path:
+        log.info("training what is missing first: %s", "/".join(config.levels()))
+        return train(config, runs_root=runs_root, data_root=data_root, dependencies=True).path
+
+    return train_it
 
 
 def _discard(run: Path, root: Path) -> None:

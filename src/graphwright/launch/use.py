@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from graphwright.errors import DataError, RunError
+from graphwright.errors import DataError, RunError, nearest
 from graphwright.runs.files import atomic_path
 from graphwright.runs.index import resolve_run
 
@@ -92,7 +92,7 @@ def evaluate(
 
     Args:
         run: a run folder or a bundle.
-        split: `train`, `val` or `test`; ignored with `data`.
+        split: `train`, `val`, `test` or one of the task's own; ignored with `data`.
         data: a file with answers.
         data_root: where prepared data are kept.
 
@@ -107,6 +107,11 @@ def evaluate(
     prepared = task.split(task.load()) if data is None else task.read_labelled(data, bundle.state)
     infer = over_source(task, bundle.model, batch_size=BATCH)
     name = split if data is None else "test"
+    if name not in prepared.sources:
+        raise DataError(
+            f"{name}: no such split{nearest(name, prepared.sources)}",
+            fix=f"splits are {', '.join(prepared.sources)}",
+        )
     report = task.evaluate(infer, prepared, name).report
     return {**report, "data": prepared.summary, **task.proof(bundle.model, prepared)}
 

@@ -65,7 +65,7 @@ def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
         data = task.split(loaded)
     details.update(data.summary)
     with phases.timed("loaders") as details:
-        feed = _build_feed(data, config, placement)
+        feed = _build_feed(task, data, placement)
         details.update(io.to_dict(config.loading), batches=feed.batches)
     with phases.timed("model") as details:
         seed_everything(config.seed)
@@ -157,7 +157,8 @@ def _timed_recorder(
         return Recorder(events, log_every=config.training.log_every, device=device)
 
 
-def _build_feed(data: TaskData, config: TaskConfig, placement: Placement) -> Feed:
+def _build_feed(task: Task[Any, Any], data: TaskData, placement: Placement) -> Feed:
+    config: TaskConfig = task.config
     sources = dict(data.sources)
     if config.loading.resident:
         sources = {
@@ -171,6 +172,7 @@ def _build_feed(data: TaskData, config: TaskConfig, placement: Placement) -> Fee
         seed=config.seed,
         shuffle=True,
         max_size=config.loading.max_size or None,
+        select=task.epoch_samples(data),
         **workers,
     )
     validation = Loader(
@@ -205,7 +207,7 @@ def _build_module(
     schedule = Schedule(
         optimizer,
         config.training.scheduler,
-        steps_per_epoch=prepared.feed.batches,
+        steps_per_epoch=prepared.feed.mean_batches(config.training.epochs),
         epochs=config.training.epochs,
         higher_is_better=task.higher_is_better,
     )

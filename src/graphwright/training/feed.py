@@ -35,6 +35,13 @@ class Feed:
         """Training batches in the present epoch."""
         return self._limited(len(self._train))
 
+    def mean_batches(self, epochs: int) -> int:
+        """Training batches of an epoch, over all of them; they differ only in a curriculum."""
+        if self._train.settings.select is None:
+            return self.batches
+        counts = [self._limited(len(self._train.plan(epoch))) for epoch in range(epochs)]
+        return max(1, round(sum(counts) / epochs))
+
     @property
     def at_end(self) -> bool:
         """The epoch's last batch is trained on; its validation is not done."""

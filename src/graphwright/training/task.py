@@ -18,7 +18,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from graphwright.config.schema import TaskConfig
-from graphwright.data.source import SampleSource
+from graphwright.data.source import IndexArray, SampleSource
 
 __all__ = ["Columns", "Evaluation", "Infer", "RawInput", "Stage", "StepOutput", "Task", "TaskData"]
 
@@ -93,14 +93,17 @@ class Task(ABC, Generic[C, L]):
     Args:
         config: the task's configuration.
         data_root: folder in which prepared data are kept and found again by their digest.
+        links: run folders that this run builds on, by the role they have (`TaskConfig.requires`).
+            Empty where a trained model is only used: then nothing may depend on them.
     """
 
     monitor: ClassVar[str] = "val_loss"
     higher_is_better: ClassVar[bool] = False
 
-    def __init__(self, config: C, data_root: Path) -> None:
+    def __init__(self, config: C, data_root: Path, links: Mapping[str, Path] | None = None) -> None:
         self.config = config
         self.data_root = data_root
+        self.links = dict(links or {})
 
     @abstractmethod
     def load(self) -> L:
@@ -121,6 +124,10 @@ class Task(ABC, Generic[C, L]):
     @abstractmethod
     def predict(self, model: Any, batch: Any) -> dict[str, Tensor]:
         """Predictions in the user's units, one row a sample."""
+
+    def epoch_samples(self, data: TaskData) -> Callable[[int], IndexArray] | None:
+        """Training samples of each epoch (a curriculum), a pure function; None: all of them."""
+        return None
 
     def validation_metrics(self, samples: Columns) -> dict[str, float]:
         """What only a whole validation split can tell (a rank correlation), from its samples."""
