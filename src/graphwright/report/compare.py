@@ -10,6 +10,7 @@ from typing import Any
 from graphwright.errors import RunError
 from graphwright.report.grouping import Group, differing_keys, group_runs
 from graphwright.report.load import RunReport, load_report
+from graphwright.report.pivot import Pivot, pivot_tables
 from graphwright.report.text import (
     MISSING,
     format_duration,
@@ -30,12 +31,14 @@ class Comparison:
         differences: dotted key to its value in each group, None where it has no such key.
         metrics: names of all final metrics, the primary ones first, single components last.
         primary: name to whether higher is better.
+        pivots: models against a number in which they differ, one table a data set.
     """
 
     groups: tuple[Group, ...]
     differences: dict[str, tuple[Any, ...]]
     metrics: tuple[str, ...]
     primary: dict[str, bool]
+    pivots: tuple[Pivot, ...] = ()
 
     @property
     def reports(self) -> tuple[RunReport, ...]:
@@ -81,7 +84,10 @@ class Comparison:
         return self._render(markdown_table, "## {}")
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: `groups`, `runs`, `differences`, `primary`; non-finite numbers are text."""
+        """JSON values: `groups`, `runs`, `differences`, `primary`, `pivots`.
+
+        Numbers that are not finite are text.
+        """
         groups = [
             {
                 "letter": group.letter,
@@ -109,13 +115,17 @@ class Comparison:
             for report in self.reports
         ]
         tree = {"groups": groups, "runs": runs, "differences": self.differences}
-        safe: dict[str, Any] = json_safe({**tree, "primary": self.primary})
+        pivots = [pivot.to_json() for pivot in self.pivots]
+        safe: dict[str, Any] = json_safe({**tree, "primary": self.primary, "pivots": pivots})
         return safe
 
     def _render(self, table: Any, heading: str) -> str:
         parts = [heading.format("Results"), table(self.columns(), self.rows())]
         if self.has_spread:
             parts.append("mean ± sample standard deviation over seeds")
+        for pivot in self.pivots:
+            parts += [heading.format(pivot.title), table(pivot.columns(), pivot.text_rows())]
+            parts.append(pivot.note)
         if self.differences:
             columns = ["setting", *(group.letter for group in self.groups)]
             parts.append(heading.format("Configuration differences"))
@@ -149,6 +159,7 @@ def compare(runs: Sequence[Path | str | RunReport]) -> Comparison:
         differences={key: tuple(group.settings.get(key) for group in groups) for key in differing},
         metrics=tuple(dict.fromkeys([*primary, *sorted(names, key=_is_component)])),
         primary=primary,
+        pivots=pivot_tables(groups, primary),
     )
 
 

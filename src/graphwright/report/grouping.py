@@ -13,7 +13,7 @@ from graphwright.config.io import flatten
 from graphwright.report.load import RunReport
 from graphwright.report.text import format_number, format_value
 
-__all__ = ["Group", "Spread", "differing_keys", "group_runs"]
+__all__ = ["Group", "Spread", "differing_keys", "group_runs", "short_key"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -25,6 +25,15 @@ class Spread:
     mean: float
     sd: float | None
     count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of one value or more, one a seed; NaN if any is not finite."""
+        if len(values) == 1:
+            return cls(values[0], None, 1)
+        if not all(map(math.isfinite, values)):
+            return cls(math.nan, None, len(values))
+        return cls(statistics.fmean(values), statistics.stdev(values), len(values))
 
     def __str__(self) -> str:
         if self.sd is None or not math.isfinite(self.sd) or not math.isfinite(self.mean):
@@ -90,6 +99,16 @@ def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return [key for key in keys if len({_canonical(one.get(key)) for one in settings}) > 1]
 
 
+def short_key(key: str, keys: Sequence[str]) -> str:
+    """The shortest ending of a dotted key that no other key has."""
+    parts = key.split(".")
+    for count in range(1, len(parts)):
+        ending = ".".join(parts[-count:])
+        if sum(other == ending or other.endswith(f".{ending}") for other in keys) == 1:
+            return ending
+    return key
+
+
 def _settings(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in flat.items() if k != "seed" and not k.startswith("tracking.")}
 
@@ -145,12 +164,7 @@ def _spread(name: str, reports: Sequence[RunReport]) -> Spread:
         for report in sorted(reports, key=lambda report: report.name)
         if name in report.scalars
     }
-    values = list(by_seed.values())
-    if len(values) == 1:
-        return Spread(values[0], None, 1)
-    if not all(map(math.isfinite, values)):
-        return Spread(math.nan, None, len(values))
-    return Spread(statistics.fmean(values), statistics.stdev(values), len(values))
+    return Spread.of(list(by_seed.values()))
 
 
 def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) -> list[str]:
@@ -161,16 +175,8 @@ def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) ->
     labels = []
     for group in members:
         flat = flatten(group[0].config)
-        told = [f"{_short(key, differing)}={format_value(flat.get(key))}" for key in differing[:4]]
+        told = [
+            f"{short_key(key, differing)}={format_value(flat.get(key))}" for key in differing[:4]
+        ]
         labels.append(", ".join(told + ["…"] * (len(differing) > 4)) or group[0].name)
     return labels
-
-
-def _short(key: str, keys: Sequence[str]) -> str:
-    """The shortest ending of a dotted key that no other key has."""
-    parts = key.split(".")
-    for count in range(1, len(parts)):
-        ending = ".".join(parts[-count:])
-        if sum(other == ending or other.endswith(f".{ending}") for other in keys) == 1:
-            return ending
-    return key

@@ -160,6 +160,7 @@ def _comparison_navigation(
     comparison: Comparison, overlay: Sequence[Figure]
 ) -> list[tuple[str, str]]:
     parts = [("comparison", "Comparison")]
+    parts += [("pivots", "Models")] if comparison.pivots else []
     parts += [("differences", "What differs")] if comparison.differences else []
     parts += [("curves", "Curves")] if overlay else []
     return [*parts, ("runs", "Each run")]

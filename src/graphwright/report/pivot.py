@@ -1,0 +1,257 @@
+"""Models against one number of the configuration, such as the size of the training set.
+
+A table is of runs on the same data (`data.source`, `data.split`, but for the number itself). Its
+rows are models, `model.name`; what else differs between two models is how each is trained, and
+needs no name. What differs within a model makes rows of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graphwright.report.grouping import Group, Spread, differing_keys, short_key
+from graphwright.report.text import MISSING, format_value, is_number
+
+__all__ = ["Pivot", "PivotRow", "pivot_tables"]
+
+MODEL = "model.name"
+SAME_DATA = ("data.source", "data.split")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PivotRow:
+    """One model over the columns; None where there is no result. A `baseline` is no run's model."""
+
+    label: str
+    cells: tuple[Spread | None, ...]
+    baseline: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pivot:
+    """One metric of models (rows) by the values of one setting (columns).
+
+    Attributes:
+        key: dotted name of the setting.
+        values: its values, ascending.
+        rows: best first (by the last column that has results), baselines after the models.
+    """
+
+    title: str
+    key: str
+    values: tuple[float, ...]
+    metric: str
+    higher_is_better: bool
+    rows: tuple[PivotRow, ...]
+
+    @property
+    def note(self) -> str:
+        """How many seeds a cell is over."""
+        seeds = {cell.count for row in self.rows for cell in row.cells if cell is not None}
+        low, high = min(seeds), max(seeds)
+        if high == 1:
+            return "one seed"
+        count = f"{high}" if low == high else f"{low} to {high}"
+        return f"mean ± sample standard deviation over {count} seeds"
+
+    @property
+    def best(self) -> tuple[float, ...]:
+        """The best mean of each column, NaN where there is none."""
+        choose = max if self.higher_is_better else min
+        columns = zip(*(row.cells for row in self.rows), strict=True)
+        means = ([c.mean for c in col if c and math.isfinite(c.mean)] for col in columns)
+        return tuple(choose(column, default=math.nan) for column in means)
+
+    def columns(self) -> list[str]:
+        """Headings of `text_rows`."""
+        last = self.key.rsplit(".", 1)[-1]
+        return ["", *(f"{last}={format_value(value)}" for value in self.values)]
+
+    def text_rows(self) -> list[list[str]]:
+        """One row of text a model; where cells differ in seeds, how many each is over."""
+        counts = {cell.count for row in self.rows for cell in row.cells if cell is not None}
+        return [[row.label, *(_cell(c, len(counts) > 1) for c in row.cells)] for row in self.rows]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, but for numbers that are not finite."""
+        rows = [
+            {
+                "label": row.label,
+                "baseline": row.baseline,
+                "cells": [
+                    None if c is None else {"mean": c.mean, "sd": c.sd, "count": c.count}
+                    for c in row.cells
+                ],
+            }
+            for row in self.rows
+        ]
+        about = {"title": self.title, "key": self.key, "values": list(self.values)}
+        ways = {"metric": self.metric, "higher_is_better": self.higher_is_better}
+        return {**about, **ways, "rows": rows}
+
+
+def pivot_tables(groups: Sequence[Group], primary: Mapping[str, bool]) -> tuple[Pivot, ...]:
+    """A table for each data set on which models were compared at several values of a number.
+
+    The number is the setting of which most groups have a twin that differs in nothing else;
+    settings of the data come before others. A seed is none.
+
+    Args:
+        groups: of runs that differ in nothing but their seed.
+        primary: name of each primary metric to whether higher is better.
+    """
+    key = _find_key(groups)
+    if key is None:
+        return ()
+    with_key = [group for group in groups if is_number(group.settings.get(key))]
+    data_sets = _split(with_key, lambda group: _data_set(group, key))
+    titles = _titles(data_sets, key)
+    tables = []
+    for members, title in zip(data_sets, titles, strict=True):
+        for metric, higher in primary.items():
+            having = [group for group in members if metric in group.metrics]
+            values = sorted({group.settings[key] for group in having})
+            rows = _rows(having, key, values, metric, higher=higher)
+            if len(values) > 1 and sum(not row.baseline for row in rows) > 1:
+                tables.append(
+                    Pivot(
+                        title=f"{metric.replace('_', ' ')} by {key}{title}",
+                        key=key,
+                        values=tuple(values),
+                        metric=metric,
+                        higher_is_better=higher,
+                        rows=tuple(rows),
+                    )
+                )
+    return tuple(tables)
+
+
+def _find_key(groups: Sequence[Group]) -> str | None:
+    settings = [group.settings for group in groups]
+    found = []
+    for key in differing_keys(settings):
+        values = [one[key] for one in settings if key in one]
+        if key.endswith(("seed", "schema_version")) or not all(map(is_number, values)):
+            continue
+        others = [_canonical({k: v for k, v in one.items() if k != key}) for one in settings]
+        twins = sum(count for count in Counter(others).values() if count > 1)
+        if twins:
+            found.append((key.startswith("data."), twins, key))
+    # the first of equals, in the order of the configuration
+    return max(found, key=lambda entry: entry[:2])[2] if found else None
+
+
+def _data_set(group: Group, key: str) -> dict[str, Any]:
+    """What two runs must share to be compared with each other."""
+    same = {k: v for k, v in group.settings.items() if k.startswith(SAME_DATA) and k != key}
+    return {"task": group.settings.get("task"), **same}
+
+
+def _split(groups: Sequence[Group], identity: Any) -> list[list[Group]]:
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(_canonical(identity(group)), []).append(group)
+    return list(found.values())
+
+
+def _titles(data_sets: Sequence[Sequence[Group]], key: str) -> list[str]:
+    """As many of the settings that differ as tell the data sets apart: ", path=…, metrics=…"."""
+    identities = [_data_set(members[0], key) for members in data_sets]
+    keys = differing_keys(identities)
+    told: list[str] = []
+    apart = 1
+    for candidate in keys:
+        tried = [*told, candidate]
+        kinds = len({_canonical([one.get(k) for k in tried]) for one in identities})
+        if kinds > apart:
+            told, apart = tried, kinds
+    words = [
+        ", ".join(f"{short_key(k, keys)}={format_value(one.get(k))}" for k in told)
+        for one in identities
+    ]
+    return [f" ({text})" if text else "" for text in words]
+
+
+def _rows(
+    groups: Sequence[Group], key: str, values: Sequence[float], metric: str, *, higher: bool
+) -> list[PivotRow]:
+    """Models best first, then the baselines that their runs tell of."""
+    within = _within_models(groups, key)
+    rows = []
+    for members in _split(groups, lambda group: [group.settings.get(k) for k in (MODEL, *within)]):
+        own = members[0].settings
+        told = [f"{short_key(k, within)}={format_value(own.get(k))}" for k in within]
+        by_value = {group.settings[key]: group.metrics[metric] for group in members}
+        rows.append(
+            PivotRow(
+                label=", ".join([format_value(own.get(MODEL)), *told]),
+                cells=tuple(by_value.get(value) for value in values),
+            )
+        )
+    rows.sort(key=lambda row: _rank(row, higher))
+    baselines = [
+        PivotRow(label=name, cells=cells, baseline=True)
+        for name, cells in _baselines(groups, key, values, metric).items()
+    ]
+    return rows + sorted(baselines, key=lambda row: _rank(row, higher))
+
+
+def _within_models(groups: Sequence[Group], key: str) -> list[str]:
+    """Settings that differ between runs of one model: the rest is that model's recipe."""
+    found: dict[str, None] = {}
+    for members in _split(groups, lambda group: group.settings.get(MODEL)):
+        found |= dict.fromkeys(differing_keys([group.settings for group in members]))
+    # in the order of the configuration, whatever model they differ in
+    return [k for k in differing_keys([g.settings for g in groups]) if k in found and k != key]
+
+
+def _baselines(
+    groups: Sequence[Group], key: str, values: Sequence[float], metric: str
+) -> dict[str, tuple[Spread | None, ...]]:
+    """The other rows of the runs' own tables. Runs of one seed tell the same: the mean of them."""
+    found: dict[str, dict[float, dict[str, list[float]]]] = {}
+    for group in groups:
+        for name, seed, number in _rivals(group, metric):
+            by_seed = found.setdefault(name, {}).setdefault(group.settings[key], {})
+            by_seed.setdefault(seed, []).append(number)
+    return {
+        name: tuple(
+            Spread.of([statistics.fmean(told) for told in by_value[value].values()])
+            if value in by_value
+            else None
+            for value in values
+        )
+        for name, by_value in found.items()
+    }
+
+
+def _rivals(group: Group, metric: str) -> Iterator[tuple[str, str, float]]:
+    for report in group.reports:
+        head = report.headline
+        if head is not None and head.metric == metric:
+            for name, number in head.rivals:
+                yield name, str(report.seed), number
+
+
+def _rank(row: PivotRow, higher: bool) -> tuple[int, float]:
+    """Best first at the largest value that it has; those without results go last."""
+    for place, cell in enumerate(reversed(row.cells)):
+        if cell is not None and math.isfinite(cell.mean):
+            return place, -cell.mean if higher else cell.mean
+    return len(row.cells), 0.0
+
+
+def _cell(cell: Spread | None, counted: bool) -> str:
+    if cell is None:
+        return MISSING
+    return f"{cell} (n={cell.count})" if counted else str(cell)
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)

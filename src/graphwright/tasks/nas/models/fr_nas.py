@@ -1,0 +1,68 @@
+"""FR-NAS: two graph isomorphism networks, one along the edges and one against them.
+
+Zhang & Cheng, "FR-NAS: Forward-and-Reverse Graph Predictor for Efficient Neural Architecture
+Search", IJCNN 2024, https://arxiv.org/abs/2404.15622.
+
+Each encoder: num_layers x [GIN, batch normalisation], mean over the nodes, linear, relu, linear. The
+prediction is the mean of both. Legend: M = members, C = 2 M, B = architectures, D = features.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from graphwright.data.batch import GraphBatch
+from graphwright.nn.dag import GraphStacker
+from graphwright.nn.gin import StackedGINNorm
+from graphwright.nn.stacked import StackedLinear, stacked_dropout
+from graphwright.tasks.nas.model_configs import FRNASConfig
+from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, with_features
+from graphwright.tasks.nas.models.predicted import Predicted
+
+__all__ = ["MODEL", "FRNASModel"]
+
+_PAPER_SCALE, _PAPER_DROPOUT = 20.0, 0.1
+
+
+class FRNASModel(nn.Module):
+    """Both encoders of every member are trained at once, as 2 M copies of one network.
+
+    Args:
+        config: sizes. With `paper` the output is 20 times a sigmoid, as published: labels must
+            then lie between 0 and 20 (errors in percent, not standardised), and the hidden layer of
+            the head has dropout 0.1.
+        sizes: of input and output.
+    """
+
+    def __init__(self, config: FRNASConfig, sizes: Sizes) -> None:
+        super().__init__()
+        self.members, self.paper = config.members, config.paper
+        copies, dim = 2 * config.members, config.hidden_dim
+        self.stacker = GraphStacker(forward=config.members, reverse=config.members)
+        self.inputs = OneHotNodes(sizes)
+        widths = [self.inputs.width, *[dim] * config.num_layers]
+        pairs = zip(widths, widths[1:], strict=False)
+        self.layers = nn.ModuleList(StackedGINNorm(copies, *pair) for pair in pairs)
+        self.hidden = StackedLinear(copies, dim + sizes.graph, config.head_dim)
+        self.out = StackedLinear(copies, config.head_dim, sizes.outputs)
+
+    def forward(self, batch: GraphBatch) -> Predicted:
+        """Values of every member, and the embeddings of both encoders."""
+        graphs = self.stacker(batch)
+        x = self.inputs(batch)
+        for layer in self.layers:
+            x = layer(x, graphs)
+        pooled_CBD = graphs.pool_mean(x)
+        values_CBT = self._head(with_features(pooled_CBD, batch))
+        forward_MBD, reverse_MBD = pooled_CBD.unflatten(0, (2, -1)).unbind()
+        return Predicted(values_CBT.unflatten(0, (2, -1)).mean(0), forward_MBD, reverse_MBD)
+
+    def _head(self, pooled_CBD: Tensor) -> Tensor:
+        hidden = self.hidden(pooled_CBD).relu()
+        if not self.paper:
+            return self.out(hidden)  # type: ignore[no-any-return]
+        out_CBT: Tensor = self.out(stacked_dropout(hidden, _PAPER_DROPOUT, self.training))
+        return _PAPER_SCALE * out_CBT.sigmoid()
+
+
+MODEL = FRNASModel

@@ -1,0 +1,89 @@
+"""What a user hands to a trained predictor: a table, an ONNX file, a function, or texts."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from graphwright.errors import DataError
+from graphwright.tasks.nas.config import NasConfig
+from graphwright.tasks.nas.data_config import TableSource
+from graphwright.tasks.nas.loaded import Loaded, from_archs, from_texts
+from graphwright.tasks.nas.store import open_or_build, table_source
+from graphwright.tasks.nas.table import header
+
+__all__ = ["read_architectures", "read_labelled_table", "rejected_rows"]
+
+_TABLES = (".csv", ".csv.gz", ".parquet")
+
+
+def read_architectures(
+    raw: Path | Sequence[str], config: NasConfig, state: Mapping[str, Any], data_root: Path
+) -> Loaded:
+    """Architectures without labels, in the form that the model was trained on.
+
+    Args:
+        raw: a table (.csv, .csv.gz, .parquet), an .onnx file, `package.module:function`, or texts
+            in the words of the model's space.
+        config: of the model.
+        state: of the model: its space and the features that it needs.
+        data_root: where a table is prepared.
+
+    Raises:
+        DataError: nothing of the kind, or not one architecture can be read.
+    """
+    if not isinstance(raw, Path):
+        loaded = from_texts(list(raw), state["space"])
+    elif str(raw).endswith(_TABLES):
+        loaded = _table(raw, config, state, data_root)
+    elif raw.suffix == ".onnx":
+        from graphwright.tasks.nas.from_onnx import from_onnx
+
+        loaded = from_archs([from_onnx(raw)], [str(raw)], kind="onnx")
+    elif ":" in str(raw):
+        loaded = _function(str(raw))
+    else:
+        raise DataError(
+            "this is no table, ONNX file or function",
+            where=raw,
+            fix=f"give {', '.join(_TABLES)}, .onnx or package.module:function",
+        )
+    if not len(loaded):
+        raise DataError("not one architecture can be read", where=raw, fix=str(loaded.rejected))
+    return loaded
+
+
+def read_labelled_table(path: Path, config: NasConfig, data_root: Path) -> Loaded:
+    """Another table with the configuration's metrics."""
+    return open_or_build(replace(config.data, source=_source(path, config)), data_root)
+
+
+def rejected_rows(loaded: Loaded) -> list[tuple[str, str]]:
+    """(where, reason) of what could not be read."""
+    if loaded.folder is None:
+        return [(f"row {row}", reason) for row, reason in loaded.bad]
+    with (loaded.folder / "rejected.csv").open(newline="") as file:
+        return [(row["where"], row["reason"]) for row in csv.DictReader(file)]
+
+
+def _table(path: Path, config: NasConfig, state: Mapping[str, Any], data_root: Path) -> Loaded:
+    features = tuple(state.get("table_features", ()))
+    bare = replace(_source(path, config), metrics=(), repeats=(), group="", features=features)
+    return open_or_build(replace(config.data, source=bare), data_root)
+
+
+def _source(path: Path, config: NasConfig) -> TableSource:
+    """As the training table was read; its column is looked for where this table has another."""
+    source = replace(table_source(config.data), path=str(path), limit=0)
+    return source if set(source.arch) <= set(header(path)) else replace(source, arch=())
+
+
+def _function(text: str) -> Loaded:
+    from graphwright.tasks.nas.builders import resolve_builder
+    from graphwright.tasks.nas.from_module import from_module
+
+    arch = from_module(resolve_builder(text, {}))
+    return from_archs([arch], [text])

@@ -1,0 +1,1 @@
+"""Search with a predictor: ask, tell, and remember."""

@@ -1,0 +1,151 @@
+"""The predictors of this package, trained anew in every round of a search.
+
+Legend: M = ensemble members, N = known architectures, P = architectures of the pool.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from graphwright.data.packed import PackedGraphs
+from graphwright.tasks.nas.arch import Cells
+from graphwright.tasks.nas.config import NasConfig
+from graphwright.tasks.nas.data_config import NasData, SentinelConfig, TableSource
+from graphwright.tasks.nas.encoding import encode, fit_encoding
+from graphwright.tasks.nas.labels import Labels
+from graphwright.tasks.nas.loaded import Loaded, cell_nodes, from_cells
+from graphwright.tasks.nas.recipes import with_recipe
+from graphwright.tasks.nas.search.config import GuideConfig
+from graphwright.tasks.nas.search.pools import Pool
+from graphwright.tasks.nas.search.predictor import Prediction
+from graphwright.tasks.nas.spaces import get_space
+from graphwright.tasks.nas.task import NasTask
+from graphwright.training.fit import fit_in_memory
+
+__all__ = ["GnnPredictor", "guide_config"]
+
+_BATCH = 2048
+
+
+class GnnPredictor:
+    """Any recipe of `recipes.RECIPES`.
+
+    Args:
+        guide: which, and how long it is trained.
+        space: of the architectures.
+    """
+
+    def __init__(self, guide: GuideConfig, space: str) -> None:
+        self._space = space
+        self._config = guide_config(guide)
+        self._task = NasTask(self._config, Path())
+        self._model: nn.Module | None = None
+        self._state: dict[str, Any] = {}
+
+    def fit(self, texts: Sequence[str], values_N: NDArray[np.float64], seed: int) -> None:
+        """See `Predictor`."""
+        cells, _ = get_space(self._space).encode(texts)
+        if not self._config.data.labels.feasibility:
+            known = np.flatnonzero(np.isfinite(values_N))
+            cells, values_N = cells.take(known), values_N[known]
+        features = self._features(cells)
+        loaded = _labelled(cells, self._space, values_N, features)
+        everyone = np.arange(len(cells))
+        self._state = fit_encoding(loaded, everyone, self._config)
+        source = encode(loaded, everyone, self._state, self._config)
+        torch.manual_seed(seed)
+        model = self._task.build_model(self._state)
+        self._model = fit_in_memory(self._task, model, source, seed=seed)
+
+    @torch.inference_mode()
+    def predict(self, pool: Pool) -> Prediction:
+        """See `Predictor`."""
+        assert self._model is not None
+        everyone = np.arange(len(pool))
+        loaded = from_cells(pool.cells, self._space, self._features(pool.cells))
+        source = encode(loaded, everyone, self._state, self._config)
+        self._model.eval()
+        parts = [
+            self._model(source.batch(everyone[low : low + _BATCH])).values_MBT.double().numpy()
+            for low in range(0, len(pool), _BATCH)
+        ]
+        values_MPT = np.concatenate(parts, axis=1)
+        transform = Labels.from_json(self._state["labels"]).transforms[0]
+        feasible = None
+        if self._config.data.labels.feasibility:
+            feasible = (1 / (1 + np.exp(-values_MPT[..., -1]))).mean(axis=0)
+        return Prediction(transform.inverse(values_MPT[..., 0]), feasible)
+
+    def _features(self, cells: Cells) -> dict[str, NDArray[np.float64]]:
+        """What the space can say without any training: parameters and multiply-adds."""
+        if not self._config.data.graph.features:
+            return {}
+        module = import_module(get_space.__module__ + f".{self._space}")
+        known = {name: getattr(module, name, None) for name in ("params", "flops")}
+        return {
+            name: np.asarray(count(cells), np.float64)
+            for name, count in known.items()
+            if count is not None
+        }
+
+
+def guide_config(guide: GuideConfig) -> NasConfig:
+    """The predictor's configuration.
+
+    Raises:
+        ConfigError: an override that names no setting.
+    """
+    # what a search knows is no table, but the labels need a name
+    source = TableSource(path="search", metrics=("value",))
+    config = with_recipe(NasConfig(data=NasData(source=source)), guide.recipe)
+    # sentinels are failures already (`candidates.without_sentinels`), by a rule that stays the same
+    labels = dataclasses.replace(config.data.labels, sentinel=SentinelConfig(factor=0.0))
+    training = config.training
+    if guide.epochs:
+        training = dataclasses.replace(training, epochs=guide.epochs)
+    config = dataclasses.replace(
+        config, data=dataclasses.replace(config.data, labels=labels), training=training
+    )
+    if not guide.overrides:
+        return config
+    from graphwright.config.compose import compose
+
+    return compose(config, guide.overrides)
+
+
+def _labelled(
+    cells: Cells,
+    space: str,
+    values_N: NDArray[np.float64],
+    features: dict[str, NDArray[np.float64]],
+) -> Loaded:
+    """Architectures with one metric, as they come from a table."""
+    loaded = from_cells(cells, space, features)
+    layout = dataclasses.replace(loaded.layout, metrics=("value",))
+    valid_N1 = np.isfinite(values_N)[:, None]
+    graphs: dict[str, Any] = {
+        "row": np.arange(len(cells)),
+        "target": np.where(valid_N1, values_N[:, None], 0.0),
+        "valid": valid_N1,
+    }
+    if features:
+        graphs["features"] = np.stack(list(features.values()), axis=1)
+    store = PackedGraphs.from_arrays(
+        node_counts=cells.node_counts,
+        edge_counts=cells.edge_counts,
+        edge_index=cells.edge_index,
+        nodes=cell_nodes(cells),
+        graphs=graphs,
+        fields=layout.fields(),
+        index_dtype=layout.index_dtype,
+    )
+    return dataclasses.replace(loaded, store=store, layout=layout)

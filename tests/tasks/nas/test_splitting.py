@@ -1,0 +1,56 @@
+"""Splits of a table of architectures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphwright.errors import DataError
+from graphwright.tasks.nas.data_config import SplitConfig
+from graphwright.tasks.nas.splitting import split_rows
+
+
+def test_counts_and_shares_are_met_exactly_and_splits_are_disjoint() -> None:
+    parts = split_rows(1000, SplitConfig(train=50, val=0.1, test=300), seed=3)
+    assert {name: len(rows) for name, rows in parts.items()} == {
+        "train": 50,
+        "val": 100,
+        "test": 300,
+    }
+    everyone = np.concatenate(list(parts.values()))
+    assert len(np.unique(everyone)) == 450 and everyone.max() < 1000
+
+
+def test_a_smaller_training_split_is_not_another_test_split() -> None:
+    small = split_rows(1000, SplitConfig(train=50, val=10, test=300), seed=3)
+    large = split_rows(1000, SplitConfig(train=400, val=10, test=300), seed=3)
+    other = split_rows(1000, SplitConfig(train=50, val=10, test=300), seed=4)
+    assert np.array_equal(small["test"], large["test"])
+    assert np.isin(small["train"], large["train"]).all()
+    assert not np.array_equal(small["test"], other["test"])
+
+
+@given(
+    groups=st.lists(st.integers(0, 30), min_size=60, max_size=200),
+    seed=st.integers(0, 1000),
+)
+def test_no_group_is_on_two_sides(groups: list[int], seed: int) -> None:
+    config = SplitConfig(train=10, val=3, test=5, by="group")
+    groups_N = np.array(groups)
+    try:
+        parts = split_rows(len(groups), config, seed, groups_N)
+    except DataError:
+        assert np.bincount(groups_N).max() > len(groups) // 6  # few, large groups
+        return
+    assert [len(parts[name]) for name in ("train", "val", "test")] == [10, 3, 5]
+    sides = [set(groups_N[rows].tolist()) for rows in parts.values()]
+    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+
+
+def test_too_few_rows_and_no_groups_are_told() -> None:
+    with pytest.raises(DataError, match="asks for"):
+        split_rows(100, SplitConfig(train=90, val=10, test=10), seed=0)
+    with pytest.raises(DataError, match=r"data\.source\.group"):
+        split_rows(100, SplitConfig(by="group"), seed=0)
