@@ -59,6 +59,15 @@ def _structures(folder: Path) -> Path:
     return path
 
 
+def _architectures(folder: Path) -> Path:
+    """A table of four cells in two ways of writing."""
+    path = folder / "archs.csv"
+    rows = ["arch", "133400", "444231", "|nor_conv_3x3~0|+|none~0|skip_connect~1|", "000000"]
+    rows[3] += "+|skip_connect~0|nor_conv_1x1~1|avg_pool_3x3~2|"
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 _SMALL = ("data.source.count=40", "training.epochs=2", "model.hidden_dim=16", "model.num_layers=2")
 
 CONTRACTS: tuple[Contract, ...] = (
@@ -69,5 +78,25 @@ CONTRACTS: tuple[Contract, ...] = (
         variants=("model=painn", "model=egnn", "model=gcn"),
         overfit=("model.dropout=0", "model.hidden_dim=32"),
         overfit_loss=0.05,  # a tenth of what it starts with
+    ),
+    Contract(
+        preset="nas/tiny",
+        sample=_architectures,
+        overrides=(
+            "data.split.train=40",
+            "data.split.val=10",
+            "data.split.test=20",
+            "data.graph.features=false",
+            "training.epochs=2",
+            "training.validate_every=1",
+            "model.members=2",
+            # a ranking loss is no mean over samples
+            "loss.name=mse",
+            "loss.relation=0",
+        ),
+        variants=("model=dag_ensemble", "model=fr_nas", "model=simple_gcn"),
+        overfit_samples=4,
+        overfit_steps=200,
+        overfit_loss=0.05,
     ),
 )

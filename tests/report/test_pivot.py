@@ -171,13 +171,17 @@ def test_a_run_without_results_leaves_a_hole(nas_run: Callable[..., Path]) -> No
     assert pivot.rows[1].cells[1] is None
 
 
-def test_no_table_without_two_models_and_two_values(nas_run: Callable[..., Path]) -> None:
-    sizes = [nas_run("gin", n, 0, 0.5) for n in (50, 100)]
+def test_one_model_beside_its_baselines_is_a_table(nas_run: Callable[..., Path]) -> None:
+    (pivot,) = compare([nas_run("gin", n, 0, 0.5) for n in (50, 100)]).pivots
+    assert labels(pivot.rows) == ["gin", "forest"]
+
+
+def test_no_table_without_two_values(nas_run: Callable[..., Path]) -> None:
     models = [nas_run(model, 50, 0, 0.5) for model in RECIPES]
     seeds = [
         nas_run(model, 50, seed, 0.5, **{"data.split.seed": seed})
         for model in RECIPES
         for seed in (0, 1)
     ]
-    for runs in (sizes, models, seeds):
+    for runs in (models, seeds):
         assert compare(runs).pivots == ()

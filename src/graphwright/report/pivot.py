@@ -118,7 +118,7 @@ def pivot_tables(groups: Sequence[Group], primary: Mapping[str, bool]) -> tuple[
             having = [group for group in members if metric in group.metrics]
             values = sorted({group.settings[key] for group in having})
             rows = _rows(having, key, values, metric, higher=higher)
-            if len(values) > 1 and sum(not row.baseline for row in rows) > 1:
+            if len(values) > 1 and len(rows) > 1:
                 tables.append(
                     Pivot(
                         title=f"{metric.replace('_', ' ')} by {key}{title}",

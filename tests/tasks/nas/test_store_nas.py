@@ -18,7 +18,9 @@ from graphwright.errors import DataError
 from graphwright.launch.datasets import describe_store
 from graphwright.runs.files import read_json
 from graphwright.tasks.nas import store_build
-from graphwright.tasks.nas.data_config import NasData, TableSource
+from graphwright.tasks.nas.config import NasConfig
+from graphwright.tasks.nas.data_config import LabelsConfig, NasData, SentinelConfig, TableSource
+from graphwright.tasks.nas.encoding import encode, fit_encoding
 from graphwright.tasks.nas.loaded import Loaded
 from graphwright.tasks.nas.recipes import DATA
 from graphwright.tasks.nas.row_encoders import SpaceEncoder
@@ -70,6 +72,25 @@ def test_a_table_becomes_a_store_that_says_what_it_holds(tmp_path: Path) -> None
     described = describe_store(loaded.folder)  # type: ignore[arg-type]
     assert described["graphs"] == 2997
     assert described["attribute operations"]["output"] == 2997
+
+
+def test_models_see_labels_without_the_failures(tmp_path: Path) -> None:
+    loaded = open_or_build(write_table(tmp_path / "t.csv"), tmp_path / "root")
+    options = NasConfig(data=NasData(labels=LabelsConfig(sentinel=SentinelConfig(factor=10))))
+    train = np.arange(0, 3000, 5)
+    state = fit_encoding(loaded, train, options)
+    batch = encode(loaded, np.arange(3000), state, options).batch(np.arange(3000))
+    target, valid = batch.graphs["target"][:, 0], batch.graphs["valid"][:, 0] > 0
+    raw = loaded.targets(np.arange(3000))[:, 0]
+    assert valid.tolist() == (raw < 1e3).tolist()
+    assert 0.1 < (~valid).float().mean() < 0.2
+    assert (target[~valid] == 0).all()
+    assert target[train][valid[train]].mean() == pytest.approx(0, abs=1e-5)
+    assert target[train][valid[train]].std(correction=0) == pytest.approx(1, abs=1e-5)
+    clean = raw[train][raw[train] < 1e3]
+    assert np.allclose(target[valid], (raw[valid] - clean.mean()) / clean.std(), atol=1e-4)
+    (words,) = state["labels"]["descriptions"]
+    assert words.startswith(f"loss: {600 - len(clean)} of 600 labels are failures: ")
 
 
 def test_a_store_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,8 @@ import pyarrow.csv as csv
 import pytest
 from scipy import stats
 
+from graphwright.tasks.nas.spaces import get_space
+from graphwright.tasks.nas.spaces.tiny_cells import flops, params
 from graphwright.tasks.nas.tiny import table_path
 
 TOOL = Path(__file__).parents[3] / "tools" / "make_tiny_nas_table.py"
@@ -69,7 +71,7 @@ def test_accuracies_are_shares_spread_wide_and_not_saturated(table: pa.Table) ->
 
 def test_two_trainings_of_a_cell_agree(table: pa.Table) -> None:
     tau = stats.kendalltau(column(table, "acc_seed0"), column(table, "acc_seed1")).statistic
-    assert 0.75 < tau < 0.95  # the noise ceiling of one training
+    assert 0.78 < tau < 0.95  # the noise ceiling of one training
 
 
 @pytest.mark.parametrize("row", [0, 700, -1])
@@ -106,3 +108,10 @@ def test_packing_gives_equal_bytes_and_leaves_out_a_line_cut_off(
     table = csv.read_csv(tmp_path / "a" / "table.csv.gz", convert_options=options)
     assert table.column("arch").to_pylist() == cells[:2]
     assert table.column("val_acc").to_pylist() == [0.55, 0.55]
+
+
+def test_costs_are_computed_as_the_table_has_them(table: pa.Table) -> None:
+    cells, bad = get_space("tiny_cells").encode(column(table, "arch").tolist())
+    assert not bad
+    np.testing.assert_array_equal(params(cells), column(table, "params"))
+    np.testing.assert_array_equal(flops(cells), column(table, "macs"))

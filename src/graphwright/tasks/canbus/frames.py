@@ -42,7 +42,9 @@ class Frames:
 
     def rows(self, start: int, stop: int) -> Frames:
         """Frames `start` to `stop`, without a copy."""
-        return Frames(**{field.name: getattr(self, field.name)[start:stop] for field in fields(self)})
+        return Frames(
+            **{field.name: getattr(self, field.name)[start:stop] for field in fields(self)}
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Frames]) -> Frames:

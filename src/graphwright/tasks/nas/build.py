@@ -19,10 +19,10 @@ def build_model(config: NasConfig, state: Mapping[str, Any]) -> nn.Module:
 
     Args:
         config: `config.model` says which, and its sizes.
-        state: of `encoding.fit_encoding`: vocabulary, hyperparameters, features, paths, targets,
-            positions, feasibility.
+        state: of `encoding.fit_encoding`.
     """
     sizes = Sizes.of(state, feasibility=config.data.labels.feasibility)
     module = importlib.import_module(f"graphwright.tasks.nas.models.{config.model.name}")
+    feasibility = config.data.labels.feasibility
     model: nn.Module = module.MODEL(config.model, sizes)
     return model

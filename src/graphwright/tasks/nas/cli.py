@@ -125,6 +125,62 @@ def search(
     click.echo(f"report: {write_search_report(folder)}")
 
 
+@COMMANDS.command("benchmark")
+@click.argument("preset")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--predictors", default="dag_ensemble,fr_nas", show_default=True)
+@click.option("--sizes", default="50,100,200,400", show_default=True, help="To train on.")
+@click.option("--seeds", type=int, default=10, show_default=True)
+@click.option("--first-seed", type=int, default=0, show_default=True)
+@click.option("--workers", type=int, default=1, show_default=True, help="Trainings at a time.")
+@_root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
+@_root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+def benchmark(
+    preset: str,
+    overrides: tuple[str, ...],
+    predictors: str,
+    sizes: str,
+    seeds: int,
+    first_seed: int,
+    workers: int,
+    runs_root: Path,
+    data_root: Path,
+) -> None:
+    """Train all predictors on all sizes with all seeds, and compare them.
+
+    Every training is a run; what is finished is not repeated, so a benchmark that was stopped goes
+    on with the same command. PRESET gives the data:
+
+    \b
+      graphwright nas benchmark nas/nasbench201 data.source.path=nasbench201.csv.gz
+    """
+    from graphwright.launch.many import run_all
+    from graphwright.report.compare import compare
+    from graphwright.tasks.nas.benchmark import benchmark_configs
+
+    configs = benchmark_configs(
+        preset,
+        overrides,
+        predictors=predictors.split(","),
+        sizes=[int(size) for size in sizes.split(",")],
+        seeds=range(first_seed, first_seed + seeds),
+    )
+    outcomes = run_all(
+        configs,
+        runs_root=runs_root,
+        data_root=data_root,
+        workers=workers,
+        after_each=lambda count, one: click.echo(
+            f"{count}/{len(configs)} {one.run or one.error}", err=True
+        ),
+    )
+    finished = [one.run for one in outcomes if one.run is not None]
+    if finished:
+        click.echo(compare(finished).to_text())
+    if failed := len(outcomes) - len(finished):
+        raise click.ClickException(f"{failed} of {len(outcomes)} trainings failed")
+
+
 def _config(options: dict[str, Any], baselines: list[str]) -> Any:
     from graphwright.config.check import check
     from graphwright.config.io import to_dict

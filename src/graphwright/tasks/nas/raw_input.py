@@ -21,7 +21,7 @@ _TABLES = (".csv", ".csv.gz", ".parquet")
 
 
 def read_architectures(
-    raw: Path | Sequence[str], config: NasConfig, state: Mapping[str, Any], data_root: Path
+    raw: Path | Sequence[str], config: NasConfig, state: Mapping[str, Any], folder: Path
 ) -> Loaded:
     """Architectures without labels, in the form that the model was trained on.
 
@@ -30,7 +30,7 @@ def read_architectures(
             in the words of the model's space.
         config: of the model.
         state: of the model: its space and the features that it needs.
-        data_root: where a table is prepared.
+        folder: where a table is prepared.
 
     Raises:
         DataError: nothing of the kind, or not one architecture can be read.
@@ -38,7 +38,7 @@ def read_architectures(
     if not isinstance(raw, Path):
         loaded = from_texts(list(raw), state["space"])
     elif str(raw).endswith(_TABLES):
-        loaded = _table(raw, config, state, data_root)
+        loaded = _table(raw, config, state, folder)
     elif raw.suffix == ".onnx":
         from graphwright.tasks.nas.from_onnx import from_onnx
 
@@ -69,10 +69,10 @@ def rejected_rows(loaded: Loaded) -> list[tuple[str, str]]:
         return [(row["where"], row["reason"]) for row in csv.DictReader(file)]
 
 
-def _table(path: Path, config: NasConfig, state: Mapping[str, Any], data_root: Path) -> Loaded:
+def _table(path: Path, config: NasConfig, state: Mapping[str, Any], folder: Path) -> Loaded:
     features = tuple(state.get("table_features", ()))
     bare = replace(_source(path, config), metrics=(), repeats=(), group="", features=features)
-    return open_or_build(replace(config.data, source=bare), data_root)
+    return open_or_build(replace(config.data, source=bare), folder)
 
 
 def _source(path: Path, config: NasConfig) -> TableSource:

@@ -17,7 +17,7 @@ from graphwright.tasks.nas.loaded import arch_arrays, arch_features, cell_nodes,
 from graphwright.tasks.nas.spaces import Space, canonical_of, get_space
 from graphwright.tasks.nas.table import Rows
 
-__all__ = ["Encoded", "RowEncoder", "SpaceEncoder", "TracedEncoder", "trace_row"]
+__all__ = ["NO_ARCHITECTURE", "Encoded", "RowEncoder", "SpaceEncoder", "TracedEncoder", "trace_row"]
 
 NO_ARCHITECTURE = "no architecture"
 
@@ -82,7 +82,9 @@ class SpaceEncoder:
             "nodes": cell_nodes(cells),
         }
         kept = _others(len(rows), bad)
-        group = None if self._canonical is None else self._canonical(cells).view(np.int64)
+        group = None
+        if self._canonical is not None and rows.group is None:
+            group = self._canonical(cells).view(np.int64)
         none = np.zeros((len(kept), 0))
         return Encoded(kept, arrays, bad, index_dtype_of(cells), group=group, features=none)
 

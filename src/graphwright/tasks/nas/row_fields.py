@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphwright.tasks.nas.loaded import ARCH_FEATURES, Layout
+from graphwright.tasks.nas.layout import Layout
+from graphwright.tasks.nas.loaded import ARCH_FEATURES
 from graphwright.tasks.nas.row_encoders import Encoded
 from graphwright.tasks.nas.table import Rows
 from graphwright.tasks.nas.table_columns import TableColumns

@@ -16,7 +16,8 @@ from graphwright.errors import DataError
 from graphwright.runs.files import read_json, storage_errors
 from graphwright.runs.lock import FileLock
 from graphwright.tasks.nas.data_config import NasData, TableSource, TinySource
-from graphwright.tasks.nas.loaded import Layout, Loaded, from_archs, from_cells, from_texts
+from graphwright.tasks.nas.layout import Layout
+from graphwright.tasks.nas.loaded import Loaded, from_archs, from_cells, from_texts
 from graphwright.tasks.nas.row_encoders import RowEncoder, SpaceEncoder, TracedEncoder
 from graphwright.tasks.nas.store_build import StoreBuild
 from graphwright.tasks.nas.table import header, read_table

@@ -25,7 +25,7 @@ from graphwright.data.rejects import Rejects
 from graphwright.errors import DataError
 from graphwright.runs.files import atomic_path, read_json, write_json_atomic
 from graphwright.tasks.nas.interning import Interner
-from graphwright.tasks.nas.loaded import Layout
+from graphwright.tasks.nas.layout import Layout
 from graphwright.tasks.nas.row_encoders import RowEncoder
 from graphwright.tasks.nas.row_fields import graph_fields, new_layout
 from graphwright.tasks.nas.store_summary import summarise

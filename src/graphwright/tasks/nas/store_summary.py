@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from graphwright.data.packed import PackedGraphs
 from graphwright.tasks.nas.interning import Interner
-from graphwright.tasks.nas.loaded import Layout
+from graphwright.tasks.nas.layout import Layout
 
 __all__ = ["summarise"]
 

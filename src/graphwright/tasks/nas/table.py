@@ -122,10 +122,11 @@ def read_table(
     done = 0
     with _readable(path):
         for numbers, batch, bad in _pieces(path, columns.all):
-            keep = (numbers >= start) & (numbers < (limit or np.inf))
+            first, stop = np.searchsorted(numbers, [start, limit or np.iinfo(np.int64).max])
             seen = [line for line in bad if start <= line.row < (limit or np.inf)]
-            if keep.any() or seen:
-                yield _rows(numbers[keep], batch.filter(pa.array(keep)), columns, seen)
+            if first < stop or seen:
+                kept = batch.slice(int(first), max(0, int(stop - first)))
+                yield _rows(numbers[first:stop], kept, columns, seen)
             done = int(numbers[-1]) + 1 if len(numbers) else done
             if limit and done >= limit:
                 return
@@ -176,7 +177,10 @@ def _csv(path: Path, names: Sequence[str], bad: list[BadLine]) -> Iterator[Any]:
         read_options=pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
         convert_options=pa.csv.ConvertOptions(
-            include_columns=list(names), column_types={name: pa.string() for name in names}
+            include_columns=list(names),
+            column_types={name: pa.string() for name in names},
+            strings_can_be_null=True,
+            null_values=[""],
         ),
     )
     with reader:
@@ -217,9 +221,8 @@ def _rows(
 
 
 def _texts(batch: pa.RecordBatch, name: str) -> list[str]:
-    column = pc.fill_null(batch.column(name).cast(pa.string()), "")
-    found: list[str] = pc.utf8_trim_whitespace(column).to_pylist()
-    return found
+    column = pc.utf8_trim_whitespace(batch.column(name).cast(pa.string()))
+    return [text or "" for text in column.to_pylist()]
 
 
 def _numbers(batch: pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float64]:
@@ -231,21 +234,16 @@ def _numbers(batch: pa.RecordBatch, names: Sequence[str]) -> NDArray[np.float64]
 
 
 def _as_numbers(column: pa.Array) -> NDArray[np.float64]:
+    # scalars, arrays and to_numpy make pyarrow import pandas where it is installed: a second
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        return _plain(column.cast(pa.float64()))
-    trimmed = pc.utf8_trim_whitespace(column)
-    known = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, trimmed.type), trimmed)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = pc.utf8_trim_whitespace(column)
     try:
-        return _plain(known.cast(pa.float64()))
+        known = column.cast(pa.float64()).to_pylist()
     except pa.ArrowInvalid:  # a word among the numbers: one by one
-        return np.array([_number(text) for text in known.to_pylist()], np.float64)
-
-
-def _plain(column: pa.Array) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = column.to_numpy(zero_copy_only=False)
-    return found
+        known = [_number(text) for text in column.to_pylist()]
+    return np.array(known, np.float64)  # None becomes NaN
 
 
 def _number(text: str | None) -> float:

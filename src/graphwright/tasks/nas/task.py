@@ -5,6 +5,7 @@ Legend: M = ensemble members, B = architectures of a batch, T = metrics.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,12 @@ class NasTask(Task[NasConfig, Loaded]):
 
     def read_input(self, raw: Path | Sequence[str], state: Mapping[str, Any]) -> RawInput:
         """A table, an ONNX file, `package.module:function`, or texts; see `raw_input`."""
-        loaded = read_architectures(raw, self.config, state, self.data_root)
-        rows = np.arange(len(loaded))
-        source = encode(loaded, rows, state, self.config)
-        return RawInput(source=source, names=loaded.names(rows), rejected=rejected_rows(loaded))
+        # what is only predicted is no data set to keep
+        with tempfile.TemporaryDirectory(prefix="graphwright-") as folder:
+            loaded = read_architectures(raw, self.config, state, Path(folder))
+            rows = np.arange(len(loaded))
+            source = encode(loaded, rows, state, self.config)
+            return RawInput(source=source, names=loaded.names(rows), rejected=rejected_rows(loaded))
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """A table with the same metrics as the training table."""

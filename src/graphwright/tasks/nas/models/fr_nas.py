@@ -3,11 +3,13 @@
 Zhang & Cheng, "FR-NAS: Forward-and-Reverse Graph Predictor for Efficient Neural Architecture
 Search", IJCNN 2024, https://arxiv.org/abs/2404.15622.
 
-Each encoder: num_layers x [GIN, batch normalisation], mean over the nodes, linear, relu, linear. The
-prediction is the mean of both. Legend: M = members, C = 2 M, B = architectures, D = features.
+Each encoder: num_layers x [GIN, batch normalisation], mean over the nodes, linear, relu, linear.
+The prediction is the mean of both. Legend: M = members, C = 2 M, B = architectures, D = features.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -41,7 +43,7 @@ class FRNASModel(nn.Module):
         self.stacker = GraphStacker(forward=config.members, reverse=config.members)
         self.inputs = OneHotNodes(sizes)
         widths = [self.inputs.width, *[dim] * config.num_layers]
-        pairs = zip(widths, widths[1:], strict=False)
+        pairs = pairwise(widths)
         self.layers = nn.ModuleList(StackedGINNorm(copies, *pair) for pair in pairs)
         self.hidden = StackedLinear(copies, dim + sizes.graph, config.head_dim)
         self.out = StackedLinear(copies, config.head_dim, sizes.outputs)

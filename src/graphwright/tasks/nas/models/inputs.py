@@ -35,15 +35,18 @@ class Sizes:
     outputs: int
 
     @classmethod
-    def of(cls, state: Mapping[str, Any], *, feasibility: bool = False) -> Self:
-        """The sizes in a state; one more output with a feasibility logit."""
-        features = state.get("features", {"names": (), "gaps": ()})
-        hyper = state["hyperparameters"] or {"names": ()}
+    def of(cls, state: Mapping[str, Any], *, feasibility: bool) -> Self:
+        """The sizes in a state; `feasibility`: there is one more output, a logit."""
+        hyperparameters, features = state.get("hyperparameters"), state.get("features")
+        positions, labels = state.get("positions"), state.get("labels")
         return cls(
             operations=len(state["vocabulary"]),
-            node=2 * len(hyper["names"]) + len(state.get("positions", {"names": ()})["names"]),
-            graph=len(features["names"]) + sum(features["gaps"]) + len(state.get("paths", ())),
-            outputs=len(state["labels"]["metrics"]) + feasibility,
+            node=2 * len(hyperparameters["names"] if hyperparameters else ())
+            + len(positions["names"] if positions else ()),
+            # a feature with gaps has a second column that says where it is known
+            graph=(len(features["names"]) + sum(features["gaps"]) if features else 0)
+            + len(state.get("paths", ())),
+            outputs=len(labels["metrics"] if labels else ("",)) + feasibility,
         )
 
 

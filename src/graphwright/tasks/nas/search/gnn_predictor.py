@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from graphwright.data.packed import PackedGraphs
+from graphwright.errors import TrainingError
 from graphwright.tasks.nas.arch import Cells
 from graphwright.tasks.nas.config import NasConfig
 from graphwright.tasks.nas.data_config import NasData, SentinelConfig, TableSource
@@ -62,9 +63,16 @@ class GnnPredictor:
         everyone = np.arange(len(cells))
         self._state = fit_encoding(loaded, everyone, self._config)
         source = encode(loaded, everyone, self._state, self._config)
-        torch.manual_seed(seed)
-        model = self._task.build_model(self._state)
-        self._model = fit_in_memory(self._task, model, source, seed=seed)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = self._task.build_model(self._state)
+        try:
+            self._model = fit_in_memory(self._task, model, source, seed=seed)
+        except FloatingPointError as error:
+            raise TrainingError(
+                f"the predictor diverged on {len(cells)} architectures: {error}",
+                fix="lower its learning rate (--set training.optimizer.lr=…), or take another one",
+            ) from error
 
     @torch.inference_mode()
     def predict(self, pool: Pool) -> Prediction:

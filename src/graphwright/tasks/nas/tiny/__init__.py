@@ -8,5 +8,5 @@ __all__ = ["table_path"]
 
 
 def table_path() -> Path:
-    """`table.csv.gz`: arch, acc_seed0, acc_seed1, val_acc, params, macs, train_seconds."""
+    """Of `table.csv.gz`: arch, acc_seed0, acc_seed1, val_acc, params, macs, train_seconds."""
     return Path(__file__).parent / "table.csv.gz"
