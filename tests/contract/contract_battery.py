@@ -19,6 +19,11 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
+def _scribble_over(path: Path) -> None:
+    """What a disk may give back: half a table would still be a table."""
+    path.write_bytes(bytes(range(256)) * 4)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contract:
     """What the battery must know of a task.
@@ -95,6 +100,7 @@ CONTRACTS: tuple[Contract, ...] = (
             "loss.relation=0",
         ),
         variants=("model=dag_ensemble", "model=fr_nas", "model=simple_gcn"),
+        damage=_scribble_over,
         overfit_samples=4,
         overfit_steps=200,
         overfit_loss=0.05,

@@ -66,7 +66,8 @@ def test_validate_every_skips_all_but_the_last(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("looks", [3, 8, 16, 17, 24, 25, 30, 60])
 def test_resume_is_exact_where_epochs_are_not_validated(looks: int, tmp_path: Path) -> None:
-    config = toy_config(epochs=7, validate_every=3)
+    cosine = SchedulerConfig(name="cosine", warmup_epochs=1)
+    config = toy_config(epochs=7, validate_every=3, scheduler=cosine)
     whole, stopped = new_folder(tmp_path / "whole", config), new_folder(tmp_path / "cut", config)
     train(whole, config)
     with pytest.raises(Interrupted):

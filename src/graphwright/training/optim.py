@@ -86,6 +86,7 @@ class Schedule:
         if active is None:
             return {}
         kept = {k: v for k, v in active.state_dict().items() if isinstance(v, int | float | list)}
+        kept.pop("lr_lambdas", None)  # our own factor, which the configuration gives again
         return {**kept, "lrs": [group["lr"] for group in self._optimizer.param_groups]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

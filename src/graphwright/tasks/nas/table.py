@@ -164,7 +164,14 @@ def _numbered(begin: int, count: int, bad: list[int]) -> NDArray[np.int64]:
 
 @contextmanager
 def _csv(path: Path, names: Sequence[str], bad: list[BadLine]) -> Iterator[Any]:
-    """A reader of columns as texts; lines with too many or too few values go to `bad`."""
+    """A reader of columns as texts; lines with too many or too few values go to `bad`.
+
+    Raises:
+        DataError: the file is binary.
+    """
+    with pa.input_stream(path) as stream:
+        if b"\0" in stream.read(1 << 16):
+            raise DataError("this is a binary file and no table", where=path)
 
     def note(line: Any) -> str:
         reason = f"{line.actual_columns} values instead of {line.expected_columns}"

@@ -17,6 +17,7 @@ from graphwright.nn.gin import StackedGIN
 from graphwright.nn.sage import StackedSAGE
 from graphwright.nn.stacked import stacked_dropout
 from graphwright.tasks.nas.model_configs import Conv, Direction
+from graphwright.tasks.nas.models.inputs import side_by_side
 
 __all__ = ["ConvEncoder", "copies_of"]
 
@@ -72,7 +73,4 @@ class ConvEncoder(nn.Module):
         graphs = self.stacker(batch)
         for layer in self.layers:
             x = stacked_dropout(layer(x, graphs).relu(), self.dropout, self.training)
-        pooled_CBD = graphs.pool_mean(x)
-        # both directions of a member side by side
-        both = pooled_CBD.unflatten(0, (-1, self.members)).movedim(0, 2)
-        return both.flatten(2)
+        return side_by_side(graphs.pool_mean(x), self.members)

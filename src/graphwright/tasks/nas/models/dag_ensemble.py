@@ -55,7 +55,7 @@ class DagEnsembleModel(nn.Module):
         x = self.inputs(batch)
         for layer in self.layers:
             x = layer(x, graphs).relu()
-        forward_MBD, reverse_MBD = graphs.pool_mean(x).unflatten(0, (2, -1)).unbind()
+        forward_MBD, reverse_MBD = graphs.pool_mean(x).chunk(2)
         return Predicted(self._head(forward_MBD, reverse_MBD, batch), forward_MBD, reverse_MBD)
 
     def _head(self, forward_MBD: Tensor, reverse_MBD: Tensor, batch: GraphBatch) -> Tensor:

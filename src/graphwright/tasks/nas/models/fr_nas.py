@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
@@ -56,8 +57,9 @@ class FRNASModel(nn.Module):
             x = layer(x, graphs)
         pooled_CBD = graphs.pool_mean(x)
         values_CBT = self._head(with_features(pooled_CBD, batch))
-        forward_MBD, reverse_MBD = pooled_CBD.unflatten(0, (2, -1)).unbind()
-        return Predicted(values_CBT.unflatten(0, (2, -1)).mean(0), forward_MBD, reverse_MBD)
+        forward_MBD, reverse_MBD = torch.unflatten(pooled_CBD, 0, (2, -1)).unbind()
+        values_MBT = torch.unflatten(values_CBT, 0, (2, -1)).mean(0)
+        return Predicted(values_MBT, forward_MBD, reverse_MBD)
 
     def _head(self, pooled_CBD: Tensor) -> Tensor:
         hidden = self.hidden(pooled_CBD).relu()

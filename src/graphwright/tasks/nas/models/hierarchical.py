@@ -1,4 +1,4 @@
-"""Two levels: a graph network embeds the operations of each cell, a second one the network of cells.
+"""Two levels: a graph network embeds the operations of cells, a second one the network of cells.
 
 Nodes have a level, 0 for operations and 1 for cells. Edges between operations are the cells' own;
 one from an operation to a cell says that the cell is made of it; edges between cells are the
@@ -22,7 +22,7 @@ from graphwright.nn.edges import SortedEdges
 from graphwright.nn.gin import StackedGINNorm
 from graphwright.nn.stacked import StackedLinear, stacked_dropout
 from graphwright.tasks.nas.model_configs import HierarchicalConfig
-from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, with_features
+from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, side_by_side, with_features
 from graphwright.tasks.nas.models.predicted import Predicted
 
 __all__ = ["MODEL", "HierarchicalModel"]
@@ -65,7 +65,7 @@ class HierarchicalModel(nn.Module):
             self.network_layers, torch.cat([own_CLF, made_of_CLD], dim=2), cells
         )
         pooled = [operations.pool_mean(inner_CLD), cells.pool_mean(outer_CLD)]
-        both_MBD = torch.cat(pooled, dim=2).unflatten(0, (2, -1)).movedim(0, 2).flatten(2)
+        both_MBD = side_by_side(torch.cat(pooled, dim=2), self.members)
         hidden = self.hidden(with_features(both_MBD, batch)).relu()
         return Predicted(self.out(stacked_dropout(hidden, self.dropout, self.training)))
 

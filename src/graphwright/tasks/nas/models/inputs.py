@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graphwright.data.batch import GraphBatch
 from graphwright.nn.stacked import StackedEmbedding
 
-__all__ = ["EmbeddedNodes", "OneHotNodes", "Sizes", "with_features"]
+__all__ = ["EmbeddedNodes", "OneHotNodes", "Sizes", "side_by_side", "with_features"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,11 @@ class EmbeddedNodes(nn.Module):
 
 def _given(batch: GraphBatch) -> list[Tensor]:
     return [batch.nodes[name] for name in ("hyper", "position") if name in batch.nodes]
+
+
+def side_by_side(x_CBD: Tensor, members: int) -> Tensor:
+    """The copies of each member, one after the other in the features: `[M, B, C / M * D]`."""
+    return torch.unflatten(x_CBD, 0, (-1, members)).movedim(0, 2).flatten(2)
 
 
 def with_features(pooled_CBD: Tensor, batch: GraphBatch) -> Tensor:
