@@ -17,6 +17,8 @@ from graphwright.training.threads import cpu_pressure, settle_waiting
 
 __all__ = ["main"]
 
+_PRESETS_SHOWN = 10  # of each task, where all tasks are listed
+
 
 def _root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
     return click.option(
@@ -85,12 +87,17 @@ def app() -> None:
 @app.command("list")
 @click.argument("task", required=False)
 def list_presets(task: str | None) -> None:
-    """Tasks and their presets, one line each."""
+    """Tasks and their presets, one line each; all of a TASK, and their number."""
     from graphwright.config.presets import TASKS, preset_names
 
     for name in TASKS if task is None else (task,):
-        for preset, summary in preset_names(name):
-            click.echo(f"{preset:<28} {summary}")
+        presets = preset_names(name)
+        for preset, summary in presets if task else presets[:_PRESETS_SHOWN]:
+            click.echo(f"{preset:<28} {summary}".rstrip())
+        if task:
+            click.echo(f"{len(presets)} presets")
+        elif (more := len(presets) - _PRESETS_SHOWN) > 0:
+            click.echo(f"… and {more} more: graphwright list {name}")
 
 
 @app.command()

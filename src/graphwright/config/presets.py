@@ -25,7 +25,7 @@ __all__ = [
     "tasks_with_commands",
 ]
 
-TASKS: tuple[str, ...] = ("geometry", "nas")
+TASKS: tuple[str, ...] = ("geometry", "nas", "canbus")
 
 
 def task_module(task: str, part: str) -> ModuleType:

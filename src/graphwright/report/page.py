@@ -58,7 +58,7 @@ def render_page(reports: Sequence[RunReport]) -> str:
     """The HTML of the page. Of several runs as many are shown in full as fit (24 at most)."""
     several = len(reports) > 1
     context = _several(compare(reports)) if several else _single(reports[0])
-    template = _environment().get_template("page.html")
+    template = environment().get_template("page.html")
     version = metadata.version("graphwright")
     page = template.render(version=version, **context)
     while len(page.encode()) > MOST_BYTES and len(context["views"]) > 1:
@@ -166,7 +166,7 @@ def _comparison_navigation(
     return [*parts, ("runs", "Each run")]
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,

@@ -11,7 +11,7 @@ from typing import Any
 from graphwright.errors import RunError
 from graphwright.report.bands import Band, band_chart
 from graphwright.report.figures import Figure
-from graphwright.report.page import _environment
+from graphwright.report.page import environment
 from graphwright.report.results import Table, as_number
 from graphwright.report.text import format_duration
 from graphwright.runs.files import read_json, write_text_atomic
@@ -48,7 +48,7 @@ def render_search(folder: Path) -> str:
     regret = _regret_figures(results)
     parts = ["progress", *(["regret"] if regret else []), "architectures", "rounds"]
     return (
-        _environment()
+        environment()
         .get_template("search.html")
         .render(
             version=metadata.version("graphwright"),

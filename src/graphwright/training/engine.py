@@ -136,6 +136,7 @@ def trained_model(task: Task[Any, Any], prepared: Prepared, folder: RunFolder) -
             k.removeprefix(prefix): v for k, v in state["averaged"].items() if k.startswith(prefix)
         }
     prepared.model.load_state_dict(weights)
+    task.after_training(prepared.model.eval(), prepared.data)
     return prepared.model
 
 

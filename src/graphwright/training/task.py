@@ -129,6 +129,12 @@ class Task(ABC, Generic[C, L]):
         """Training samples of each epoch (a curriculum), a pure function; None: all of them."""
         return None
 
+    def after_training(self, model: Any, data: TaskData) -> None:
+        """Fit what needs the trained weights (a threshold, a calibration) into buffers of the model.
+
+        It is called on the weights that are shipped, in eval mode, and must be deterministic.
+        """
+
     def validation_metrics(self, samples: Columns) -> dict[str, float]:
         """What only a whole validation split can tell (a rank correlation), from its samples."""
         return {}

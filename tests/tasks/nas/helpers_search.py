@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,9 @@ from graphwright.tasks.nas.search.config import PoolConfig, SearchConfig, TableT
 from graphwright.tasks.nas.search.pools import FixedSource, Pool, pool_of_texts
 from graphwright.tasks.nas.search.predictor import Prediction
 from graphwright.tasks.nas.spaces import get_space
+
+if TYPE_CHECKING:
+    from torch import nn
 
 WEIGHTS = np.array([0.0, 0.6, 1.0, 1.4, 0.5])
 PLACES = np.array([1.0, 0.7, 1.1, 1.3, 0.9, 1.2])
@@ -106,6 +111,21 @@ def slow_train(text: str, seed: int) -> float:
 def generate() -> list[str]:
     """The texts of a user's own generator."""
     return list(small_pool(120).texts)
+
+
+def generate_modules() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
+    """Networks of the user's own, with their names."""
+    from torch import nn
+
+    def build(width: int, depth: int) -> nn.Module:
+        layers = [nn.Linear(8, width), nn.ReLU()]
+        for _ in range(depth):
+            layers += [nn.Linear(width, width), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(width, 2))
+
+    for width in (4, 8, 16, 32, 64):
+        for depth in range(6):
+            yield f"{width}x{depth}", partial(build, width, depth)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,14 @@ from helpers_search import accuracy, small_pool, table_config, write_table
 from graphwright.errors import ConfigError
 from graphwright.tasks.nas.metrics import kendall_tau
 from graphwright.tasks.nas.search.ask_tell import Searcher
-from graphwright.tasks.nas.search.config import GuideConfig
+from graphwright.tasks.nas.search.config import (
+    FunctionTrainer,
+    GuideConfig,
+    PoolConfig,
+    SearchConfig,
+)
 from graphwright.tasks.nas.search.gnn_predictor import GnnPredictor, guide_config
+from graphwright.tasks.nas.search.pools import make_source
 from graphwright.tasks.nas.search.run import create_search, open_problem, run_search
 
 SMALL = ("model.hidden_dim=16", "model.members=2")
@@ -99,3 +105,23 @@ def test_search_with_it(tmp_path: Path) -> None:
         assert [one.to_json() for one in batch] == record["candidates"]
         for one in batch:
             again.tell(one, table.value(one.text))
+
+
+def test_modules_of_the_user(tmp_path: Path) -> None:
+    """Networks that a generator builds are traced, learnt and picked by name."""
+    pool = PoolConfig(kind="generator", generator="helpers_search:generate_modules")
+    source = make_source(pool, [], tmp_path)
+    config = SearchConfig(
+        trainer=FunctionTrainer(function="x:y"),
+        pool=pool,
+        guide=GUIDE,
+        initial=8,
+        batch=6,
+    )
+    searcher = Searcher.from_config(config, source)
+    for _ in range(2):
+        for one in searcher.ask(8):
+            width, depth = one.text.split("x")
+            searcher.tell(one, int(width) + int(depth))
+    assert len({one.text for one in searcher.asked}) == 16
+    assert {one.origin for one in searcher.asked[8:]} == {"predicted", "explored"}

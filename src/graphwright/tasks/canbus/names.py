@@ -11,10 +11,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from itertools import product
+from typing import Any, Literal, get_args
 
 from graphwright.errors import ConfigError, nearest
 
 __all__ = ["MODELS_OF", "Name", "all_names", "parse_name", "problems_of"]
+
+Modality = Literal["automotive", "internet", "watertreatment"]
+Dataset = Literal["traffic", "hcrlch", "hcrlsa", "set01", "set02", "set03", "set04", "own"]
+LearningType = Literal["unsupervised", "classifier", "fusion"]
+Model = Literal["vgae", "gat", "dqn", "mlp", "bandit", "average", "max"]
+ModelSize = Literal["teacher", "student", "intermediate", "huge", "tiny"]
+Distillation = Literal["no", "standard", "topology_preserving"]
+TrainingMode = Literal["all_samples", "normals_only", "curriculum_classifier", "curriculum_random"]
 
 DATASETS = {
     "automotive": ("traffic", "hcrlch", "hcrlsa", "set01", "set02", "set03", "set04", "own"),
@@ -26,35 +35,32 @@ MODELS_OF = {
     "classifier": ("gat",),
     "fusion": ("dqn", "mlp", "bandit", "average", "max"),
 }
-SIZES = ("teacher", "student", "intermediate", "huge", "tiny")
-DISTILLATIONS = ("no", "standard", "topology_preserving")
-MODES = ("all_samples", "normals_only", "curriculum_classifier", "curriculum_random")
 
 
 @dataclass(frozen=True)
 class Name:
     """The seven parts."""
 
-    modality: str
-    dataset: str
-    learning_type: str
-    model: str
-    model_size: str
-    distillation: str
-    training_mode: str
+    modality: Modality
+    dataset: Dataset
+    learning_type: LearningType
+    model: Model
+    model_size: ModelSize
+    distillation: Distillation
+    training_mode: TrainingMode
 
     def __str__(self) -> str:
         return "_".join(astuple(self))
 
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "modality": tuple(DATASETS),
-    "dataset": tuple(dict.fromkeys(name for names in DATASETS.values() for name in names)),
-    "learning_type": tuple(MODELS_OF),
-    "model": tuple(name for names in MODELS_OF.values() for name in names),
-    "model_size": SIZES,
-    "distillation": DISTILLATIONS,
-    "training_mode": MODES,
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "modality": get_args(Modality),
+    "dataset": get_args(Dataset),
+    "learning_type": get_args(LearningType),
+    "model": get_args(Model),
+    "model_size": get_args(ModelSize),
+    "distillation": get_args(Distillation),
+    "training_mode": get_args(TrainingMode),
 }
 
 
@@ -65,7 +71,8 @@ def parse_name(text: str) -> Name:
         ConfigError: a part that is unknown (the nearest is named) or missing, or a combination
             without sense, with the reason.
     """
-    parts, rest = [], text
+    parts: list[Any] = []
+    rest = text
     for field in fields(Name):
         part = _first(rest, CHOICES[field.name], field.name, text)
         parts.append(part)

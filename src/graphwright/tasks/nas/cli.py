@@ -61,9 +61,15 @@ def COMMANDS() -> None:  # noqa: N802 (the name by which the program finds it)
 @click.option(
     "--set", "overrides", multiple=True, help="A setting of the predictor: model.members=4."
 )
-@click.option("--epochs", type=int, default=None, help="Of the predictor in every round.")
-@click.option("--acquisition", type=_ACQUISITIONS, default=None, help="How it picks.")
-@click.option("--explore", type=float, default=None, help="Share of a batch left to chance.")
+@click.option(
+    "--epochs", type=int, default=None, help="Of the predictor in every round. [default: 100]"
+)
+@click.option(
+    "--acquisition", type=_ACQUISITIONS, default=None, help="How it picks. [default: ucb]"
+)
+@click.option(
+    "--explore", type=float, default=None, help="Share of a batch left to chance. [default: 0.1]"
+)
 @click.option("--initial", type=int, default=30, show_default=True, help="Trained before round 1.")
 @click.option("--batch", type=int, default=20, show_default=True, help="Trained in each round.")
 @click.option("--budget", type=int, default=150, show_default=True, help="Trainings in all.")

@@ -11,14 +11,12 @@ members, C = 2 M, B = architectures, D = features.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
 from graphwright.nn.dag import GraphStacker
-from graphwright.nn.gin import StackedGINNorm
+from graphwright.nn.gin import StackedGINEncoder
 from graphwright.nn.stacked import StackedLinear, stacked_dropout
 from graphwright.tasks.nas.model_configs import DagEnsembleConfig
 from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, with_features
@@ -44,18 +42,16 @@ class DagEnsembleModel(nn.Module):
         self.dropout = config.dropout
         self.stacker = GraphStacker(forward=members, reverse=members)
         self.inputs = OneHotNodes(sizes)
-        widths = [self.inputs.width, *[dim] * config.num_layers]
-        self.layers = nn.ModuleList(StackedGINNorm(2 * members, *pair) for pair in pairwise(widths))
+        width, layers = self.inputs.width, config.num_layers
+        self.encoders = StackedGINEncoder(2 * members, width, dim, layers, relu=True)
         self.hidden = StackedLinear(members, 2 * dim + sizes.graph, config.head_dim)
         self.out = StackedLinear(members, config.head_dim, sizes.outputs)
 
     def forward(self, batch: GraphBatch) -> Predicted:
         """Values of every member, and the embeddings of both encoders."""
         graphs = self.stacker(batch)
-        x = self.inputs(batch)
-        for layer in self.layers:
-            x = layer(x, graphs).relu()
-        forward_MBD, reverse_MBD = graphs.pool_mean(x).chunk(2)
+        x_CND = self.encoders(self.inputs(batch), graphs)
+        forward_MBD, reverse_MBD = graphs.pool_mean(x_CND).chunk(2)
         return Predicted(self._head(forward_MBD, reverse_MBD, batch), forward_MBD, reverse_MBD)
 
     def _head(self, forward_MBD: Tensor, reverse_MBD: Tensor, batch: GraphBatch) -> Tensor:

@@ -9,14 +9,12 @@ The prediction is the mean of both. Legend: M = members, C = 2 M, B = architectu
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
 from graphwright.nn.dag import GraphStacker
-from graphwright.nn.gin import StackedGINNorm
+from graphwright.nn.gin import StackedGINEncoder
 from graphwright.nn.stacked import StackedLinear, stacked_dropout
 from graphwright.tasks.nas.model_configs import FRNASConfig
 from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, with_features
@@ -43,19 +41,14 @@ class FRNASModel(nn.Module):
         copies, dim = 2 * config.members, config.hidden_dim
         self.stacker = GraphStacker(forward=config.members, reverse=config.members)
         self.inputs = OneHotNodes(sizes)
-        widths = [self.inputs.width, *[dim] * config.num_layers]
-        pairs = pairwise(widths)
-        self.layers = nn.ModuleList(StackedGINNorm(copies, *pair) for pair in pairs)
+        self.encoder = StackedGINEncoder(copies, self.inputs.width, dim, config.num_layers)
         self.hidden = StackedLinear(copies, dim + sizes.graph, config.head_dim)
         self.out = StackedLinear(copies, config.head_dim, sizes.outputs)
 
     def forward(self, batch: GraphBatch) -> Predicted:
         """Values of every member, and the embeddings of both encoders."""
         graphs = self.stacker(batch)
-        x = self.inputs(batch)
-        for layer in self.layers:
-            x = layer(x, graphs)
-        pooled_CBD = graphs.pool_mean(x)
+        pooled_CBD = graphs.pool_mean(self.encoder(self.inputs(batch), graphs))
         values_CBT = self._head(with_features(pooled_CBD, batch))
         forward_MBD, reverse_MBD = torch.unflatten(pooled_CBD, 0, (2, -1)).unbind()
         values_MBT = torch.unflatten(values_CBT, 0, (2, -1)).mean(0)

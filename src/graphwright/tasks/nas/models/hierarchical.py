@@ -10,8 +10,6 @@ level, B = architectures, D = features.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 from torch import Tensor, nn
 
@@ -19,7 +17,7 @@ from graphwright.data.batch import GraphBatch
 from graphwright.errors import DataError
 from graphwright.nn.dag import StackedGraphs
 from graphwright.nn.edges import SortedEdges
-from graphwright.nn.gin import StackedGINNorm
+from graphwright.nn.gin import StackedGINEncoder
 from graphwright.nn.stacked import StackedLinear, stacked_dropout
 from graphwright.tasks.nas.model_configs import HierarchicalConfig
 from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, side_by_side, with_features
@@ -41,10 +39,9 @@ class HierarchicalModel(nn.Module):
         members, dim = config.members, config.hidden_dim
         self.members, self.dropout = members, config.dropout
         self.inputs = OneHotNodes(sizes)
-        inside = [self.inputs.width, *[dim] * config.num_layers]
-        above = [self.inputs.width + dim, *[dim] * config.network_layers]
-        self.cell_layers = _layers(2 * members, inside)
-        self.network_layers = _layers(2 * members, above)
+        copies, width = 2 * members, self.inputs.width
+        self.cells = StackedGINEncoder(copies, width, dim, config.num_layers, relu=True)
+        self.network = StackedGINEncoder(copies, width + dim, dim, config.network_layers, relu=True)
         self.hidden = StackedLinear(members, 4 * dim + sizes.graph, dim)
         self.out = StackedLinear(members, dim, sizes.outputs)
 
@@ -58,16 +55,15 @@ class HierarchicalModel(nn.Module):
         operations, cells = (self._level(batch, level_N == level) for level in (0, 1))
         if bool((cells.node_ptr.diff() == 0).any()):
             raise _flat()
-        inner_CLD = self._encoded(self.cell_layers, x_NF[level_N == 0], operations)
+        inner_CLD = self._dropped(self.cells(x_NF[level_N == 0], operations))
         own_CLF = x_NF[level_N == 1].expand(2 * self.members, -1, -1)
         made_of_CLD = _made_of(inner_CLD, batch, level_N)
-        outer_CLD = self._encoded(
-            self.network_layers, torch.cat([own_CLF, made_of_CLD], dim=2), cells
-        )
+        cell_CLF = torch.cat([own_CLF, made_of_CLD], dim=2)
+        outer_CLD = self._dropped(self.network(cell_CLF, cells))
         pooled = [operations.pool_mean(inner_CLD), cells.pool_mean(outer_CLD)]
         both_MBD = side_by_side(torch.cat(pooled, dim=2), self.members)
         hidden = self.hidden(with_features(both_MBD, batch)).relu()
-        return Predicted(self.out(stacked_dropout(hidden, self.dropout, self.training)))
+        return Predicted(self.out(self._dropped(hidden)))
 
     def _level(self, batch: GraphBatch, chosen_N: Tensor) -> StackedGraphs:
         """The nodes of one level with the edges between them, numbered anew."""
@@ -77,17 +73,11 @@ class HierarchicalModel(nn.Module):
         edges = SortedEdges.build(number_N[batch.edge_index[:, inside_E]], int(ptr[-1]))
         return StackedGraphs(edges, ptr, forward=self.members, reverse=self.members)
 
-    def _encoded(self, layers: nn.ModuleList, x: Tensor, graphs: StackedGraphs) -> Tensor:
-        for layer in layers:
-            x = stacked_dropout(layer(x, graphs).relu(), self.dropout, self.training)
-        return x
+    def _dropped(self, x: Tensor) -> Tensor:
+        return stacked_dropout(x, self.dropout, self.training)
 
 
 MODEL = HierarchicalModel
-
-
-def _layers(copies: int, widths: list[int]) -> nn.ModuleList:
-    return nn.ModuleList(StackedGINNorm(copies, *pair) for pair in pairwise(widths))
 
 
 def _levels(batch: GraphBatch) -> Tensor:

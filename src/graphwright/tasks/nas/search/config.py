@@ -90,7 +90,7 @@ class GuideConfig:
 
     recipe: str = "dag_ensemble"
     """One of `recipes.RECIPES`."""
-    epochs: Count = 150
+    epochs: Count = 100
     """0: as many as the recipe has, which is meant for a single training and not for rounds."""
     overrides: tuple[str, ...] = ()
     """Settings of the predictor, as in `graphwright train`: model.members=4."""

@@ -6,7 +6,7 @@ Legend: M = ensemble members, N = known architectures, P = architectures of the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from torch import nn
 
 from graphwright.data.packed import PackedGraphs
 from graphwright.errors import TrainingError
-from graphwright.tasks.nas.arch import Cells
+from graphwright.tasks.nas.arch import Arch, Cells
 from graphwright.tasks.nas.config import NasConfig
 from graphwright.tasks.nas.data_config import NasData, SentinelConfig, TableSource
 from graphwright.tasks.nas.encoding import encode, fit_encoding
 from graphwright.tasks.nas.labels import Labels
-from graphwright.tasks.nas.loaded import Loaded, cell_nodes, from_cells
+from graphwright.tasks.nas.loaded import Loaded, from_archs, from_cells
 from graphwright.tasks.nas.recipes import with_recipe
 from graphwright.tasks.nas.search.config import GuideConfig
 from graphwright.tasks.nas.search.pools import Pool
@@ -43,10 +43,13 @@ class GnnPredictor:
     Args:
         guide: which, and how long it is trained.
         space: of the architectures.
+        archs: graphs of modules by their text (`Pool.archs`).
     """
 
-    def __init__(self, guide: GuideConfig, space: str) -> None:
-        self._space = space
+    def __init__(
+        self, guide: GuideConfig, space: str, archs: Mapping[str, Arch] | None = None
+    ) -> None:
+        self._space, self._archs = space, archs or {}
         self._config = guide_config(guide)
         self._task = NasTask(self._config, Path())
         self._model: nn.Module | None = None
@@ -54,13 +57,11 @@ class GnnPredictor:
 
     def fit(self, texts: Sequence[str], values_N: NDArray[np.float64], seed: int) -> None:
         """See `Predictor`."""
-        cells, _ = get_space(self._space).encode(texts)
         if not self._config.data.labels.feasibility:
-            known = np.flatnonzero(np.isfinite(values_N))
-            cells, values_N = cells.take(known), values_N[known]
-        features = self._features(cells)
-        loaded = _labelled(cells, self._space, values_N, features)
-        everyone = np.arange(len(cells))
+            known = np.flatnonzero(np.isfinite(values_N)).tolist()
+            texts, values_N = [texts[row] for row in known], values_N[known]
+        loaded = _labelled(self._loaded(texts), values_N)
+        everyone = np.arange(len(loaded))
         self._state = fit_encoding(loaded, everyone, self._config)
         source = encode(loaded, everyone, self._state, self._config)
         with torch.random.fork_rng():
@@ -70,7 +71,7 @@ class GnnPredictor:
             self._model = fit_in_memory(self._task, model, source, seed=seed)
         except FloatingPointError as error:
             raise TrainingError(
-                f"the predictor diverged on {len(cells)} architectures: {error}",
+                f"the predictor diverged on {len(loaded)} architectures: {error}",
                 fix="lower its learning rate (--set training.optimizer.lr=…), or take another one",
             ) from error
 
@@ -79,7 +80,7 @@ class GnnPredictor:
         """See `Predictor`."""
         assert self._model is not None
         everyone = np.arange(len(pool))
-        loaded = from_cells(pool.cells, self._space, self._features(pool.cells))
+        loaded = self._loaded(pool.texts, pool.cells)
         source = encode(loaded, everyone, self._state, self._config)
         self._model.eval()
         parts = [
@@ -92,6 +93,13 @@ class GnnPredictor:
         if self._config.data.labels.feasibility:
             feasible = (1 / (1 + np.exp(-values_MPT[..., -1]))).mean(axis=0)
         return Prediction(transform.inverse(values_MPT[..., 0]), feasible)
+
+    def _loaded(self, texts: Sequence[str], cells: Cells | None = None) -> Loaded:
+        if self._archs:
+            return from_archs([self._archs[text] for text in texts], texts)
+        if cells is None:
+            cells, _ = get_space(self._space).encode(texts)
+        return from_cells(cells, self._space, self._features(cells))
 
     def _features(self, cells: Cells) -> dict[str, NDArray[np.float64]]:
         """What the space can say without any training: parameters and multiply-adds."""
@@ -130,28 +138,21 @@ def guide_config(guide: GuideConfig) -> NasConfig:
     return compose(config, guide.overrides)
 
 
-def _labelled(
-    cells: Cells,
-    space: str,
-    values_N: NDArray[np.float64],
-    features: dict[str, NDArray[np.float64]],
-) -> Loaded:
-    """Architectures with one metric, as they come from a table."""
-    loaded = from_cells(cells, space, features)
+def _labelled(loaded: Loaded, values_N: NDArray[np.float64]) -> Loaded:
+    """The same architectures with one metric, as they come from a table."""
+    everyone = np.arange(len(loaded))
+    cells, batch = loaded.cells(everyone), loaded.store.batch(everyone)
     layout = dataclasses.replace(loaded.layout, metrics=("value",))
+    graphs: dict[str, Any] = {name: found.numpy() for name, found in batch.graphs.items()}
     valid_N1 = np.isfinite(values_N)[:, None]
-    graphs: dict[str, Any] = {
-        "row": np.arange(len(cells)),
-        "target": np.where(valid_N1, values_N[:, None], 0.0),
-        "valid": valid_N1,
-    }
-    if features:
-        graphs["features"] = np.stack(list(features.values()), axis=1)
+    graphs |= {"target": np.where(valid_N1, values_N[:, None], 0.0), "valid": valid_N1}
+    if layout.traced:
+        graphs["name"] = loaded.names(everyone)
     store = PackedGraphs.from_arrays(
         node_counts=cells.node_counts,
         edge_counts=cells.edge_counts,
         edge_index=cells.edge_index,
-        nodes=cell_nodes(cells),
+        nodes={name: found.numpy() for name, found in batch.nodes.items()},
         graphs=graphs,
         fields=layout.fields(),
         index_dtype=layout.index_dtype,

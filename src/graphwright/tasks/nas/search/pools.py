@@ -5,17 +5,17 @@ Legend: P = architectures of the pool.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphwright.errors import ConfigError, DataError
-from graphwright.tasks.nas.arch import Cells
+from graphwright.tasks.nas.arch import Arch, Cells
 from graphwright.tasks.nas.search.canonical import keys_of
 from graphwright.tasks.nas.search.config import PoolConfig
 from graphwright.tasks.nas.search.named import load_named
@@ -33,16 +33,18 @@ class Pool:
     """Architectures to choose from.
 
     Attributes:
-        space: name of their space.
+        space: name of their space; "module" for the user's own networks.
         texts: as the space writes them.
         keys: `[P]` strings, equal for architectures that are the same function.
-        cells: their graphs.
+        cells: their graphs; None for modules.
+        archs: graphs of modules by their text; empty for a space.
     """
 
     space: str
     texts: Sequence[str]
     keys: NDArray[np.str_]
-    cells: Cells
+    cells: Cells | None
+    archs: Mapping[str, Arch] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -58,6 +60,11 @@ class PoolSource(Protocol):
     @property
     def space(self) -> str:
         """Name of the space of all its architectures."""
+        ...
+
+    @property
+    def archs(self) -> Mapping[str, Arch]:
+        """See `Pool.archs`."""
         ...
 
     def pool(self, best: Sequence[str], rng: np.random.Generator) -> Pool:
@@ -79,7 +86,7 @@ class FixedSource:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._rows: dict[str, int] | None = None
-        self.space = pool.space
+        self.space, self.archs = pool.space, pool.archs
 
     def pool(self, best: Sequence[str], rng: np.random.Generator) -> Pool:
         """All of it."""
@@ -102,7 +109,7 @@ class SampledSource:
 
     def __init__(self, space: SearchSpace, size: int) -> None:
         self._space, self._size = space, size
-        self.space = space.name
+        self.space, self.archs = space.name, dict[str, Arch]()
 
     def pool(self, best: Sequence[str], rng: np.random.Generator) -> Pool:
         """A new one each time."""
@@ -134,7 +141,9 @@ def make_source(config: PoolConfig, table_texts: Sequence[str], data_root: Path)
         return SampledSource(get_search_space(config.space), config.size or _SAMPLED)
     if config.kind == "space":
         return FixedSource(_everything(config.space, data_root))
-    texts = table_texts if config.kind == "table" else _generated(config)
+    if config.kind == "generator":
+        return FixedSource(_generated(config))
+    texts = table_texts
     return FixedSource(pool_of_texts(config.space or detect(texts), texts))
 
 
@@ -176,15 +185,36 @@ def _everything(name: str, data_root: Path) -> Pool:
     return Pool(name, texts, keys_of(name, found, texts), found)
 
 
-def _generated(config: PoolConfig) -> list[str]:
-    generator: Callable[[], object] = load_named(config.generator)
-    found = generator()
+def _generated(config: PoolConfig) -> Pool:
+    """What the user's generator yields: texts of a space, or (text, module or builder) pairs."""
+    found = load_named(config.generator)()
     if isinstance(found, str) or not hasattr(found, "__iter__"):
-        raise DataError(f"{config.generator} gives {type(found).__name__}, not many texts")
-    texts = list(islice(found, config.size or None))
-    odd = [text for text in texts if not isinstance(text, str)]
-    if odd:
+        raise DataError(f"{config.generator} gives {type(found).__name__}, not many architectures")
+    items = list(islice(found, config.size or None))
+    if items and all(isinstance(item, str) for item in items):
+        return pool_of_texts(config.space or detect(items), items)
+    odd = [item for item in items if not _is_pair(item)]
+    if odd or not items:
+        given = type(odd[0]).__name__ if odd else "nothing"
         raise DataError(
-            f"{config.generator} yields {type(odd[0]).__name__}, not the text of an architecture"
+            f"{config.generator} yields {given}",
+            fix="yield texts of a space, or pairs of a text and a function that builds a module",
         )
-    return texts
+    return _pool_of_modules(dict(items))
+
+
+def _is_pair(item: object) -> bool:
+    return (
+        isinstance(item, tuple)
+        and len(item) == 2
+        and isinstance(item[0], str)
+        and callable(item[1])
+    )
+
+
+def _pool_of_modules(builders: Mapping[str, Callable[[], Any]]) -> Pool:
+    from graphwright.tasks.nas.from_module import from_module
+
+    archs = {text: from_module(build) for text, build in builders.items()}
+    texts = list(archs)
+    return Pool("module", texts, np.array(texts, dtype=np.str_), None, archs)

@@ -67,7 +67,8 @@ class Trace:
 def strategy_config(config: SearchConfig, name: str) -> SearchConfig:
     """The same search with another strategy, by its name or that of a predictor's recipe.
 
-    Regularised evolution chooses one at a time, as it was published.
+    Regularised evolution chooses one at a time, as it was published, and a predictor that is not
+    the search's own is trained for all epochs of its recipe.
 
     Raises:
         ConfigError: neither has this name.
@@ -85,7 +86,10 @@ def strategy_config(config: SearchConfig, name: str) -> SearchConfig:
             f"{name}: no such strategy or predictor{nearest(name, known)}",
             fix=f"one of {', '.join(known)}",
         )
-    guide = dataclasses.replace(config.guide, recipe=name)
+    guide = config.guide
+    if name != guide.recipe:
+        # trained as its recipe says: what was set for our own predictor is not meant for it
+        guide = dataclasses.replace(guide, recipe=name, epochs=0, overrides=())
     return dataclasses.replace(config, strategy="predictor", guide=guide)
 
 

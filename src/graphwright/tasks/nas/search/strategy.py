@@ -67,5 +67,5 @@ def make_strategy(
     if predictor is None:
         from graphwright.tasks.nas.search.gnn_predictor import GnnPredictor
 
-        predictor = GnnPredictor(config.guide, source.space)
+        predictor = GnnPredictor(config.guide, source.space, source.archs)
     return Guided(source, predictor, config.guide, higher_is_better=config.higher_is_better)

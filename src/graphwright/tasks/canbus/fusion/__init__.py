@@ -1,0 +1,1 @@
+"""One score out of those of a VGAE and a GAT."""
