@@ -91,7 +91,6 @@ CONTRACTS: tuple[Contract, ...] = (
             "data.split.train=40",
             "data.split.val=10",
             "data.split.test=20",
-            "data.graph.features=false",
             "training.epochs=2",
             "training.validate_every=1",
             "model.members=2",

@@ -43,13 +43,13 @@ def test_features_that_all_copies_share_are_taken_once():
 def test_the_fused_encoder_equals_its_operators(shared, layers, relu):
     torch.manual_seed(0)
     edge_index, ptr = random_dags()
-    graphs, nodes = stacked(edge_index, ptr, forward=2, reverse=1), int(ptr[-1])
-    fused = StackedGINEncoder(3, 5, 7, layers, relu=relu).double()
+    graphs, nodes = stacked(edge_index, ptr, forward=2, reverse=2), int(ptr[-1])
+    fused = StackedGINEncoder(4, 5, 7, layers, relu=relu).double()
     with torch.no_grad():
         fused.weight.uniform_(0.5, 2)
         fused.shift.normal_()
     parts = copy.deepcopy(fused)
-    shape = (nodes, 5) if shared else (3, nodes, 5)
+    shape = (nodes, 5) if shared else (4, nodes, 5)
     x = torch.randn(shape, dtype=torch.float64, requires_grad=not shared)
     twin = x.detach().clone().requires_grad_(not shared)
     got, want = fused(x, graphs), parts._plainly(twin, graphs)

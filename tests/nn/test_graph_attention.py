@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from graphwright.nn import graph_attention
+from graphwright.nn import attention_graph
+from graphwright.nn.attention_graph import AttentionGraph, with_self_loops
 from graphwright.nn.edges import SortedEdges
-from graphwright.nn.graph_attention import AttentionGraph, GATConv, GATv2Conv, with_self_loops
+from graphwright.nn.graph_attention import GATConv, GATv2Conv
 
 F, IN, C = 3, 5, 4
 
@@ -53,7 +54,7 @@ def tied(kind, heads, edge_dim, add_self_loops=False):
 @pytest.mark.parametrize("edge_dim", [0, F])
 @pytest.mark.parametrize("block", [1, 1 << 17])
 def test_equals_torch_geometric(kind, heads, edge_dim, block, monkeypatch):
-    monkeypatch.setattr(graph_attention, "_BLOCK", block)
+    monkeypatch.setattr(attention_graph, "_BLOCK", block)
     torch.manual_seed(0)
     ours, theirs, pairs = tied(kind, heads, edge_dim)
     graph = windows()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from graphwright.nn.dag import StackedGraphs
-from graphwright.nn.segment import segment_max
+from graphwright.nn.segment import segment_softmax
 from graphwright.nn.stacked import StackedLinear
 
 __all__ = ["StackedGAT"]
@@ -37,15 +37,14 @@ class StackedGAT(nn.Module):
 
     def forward(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
         """`[C, N, in_dim]`, or `[N, in_dim]` that all copies share, to `[C, N, out_dim]`."""
-        edges, copies = graphs.rows_with_loops, graphs.copies
-        left_CND = self.left(x)
-        dim = left_CND.shape[2]
-        left_RD = edges.gather_source(left_CND.reshape(-1, dim))
-        joint_RD = left_RD + edges.gather_target(self.right(x).reshape(-1, dim))
-        slope_RD = nn.functional.leaky_relu(joint_RD, 0.2)
-        score_R1 = self.attention(slope_RD.view(copies, -1, dim)).view(-1, 1)
-        top_N1 = segment_max(score_R1.detach(), edges.target, edges.num_nodes)
-        weight_R1 = (score_R1 - top_N1.index_select(0, edges.target)).exp()
-        total_N1 = edges.sum_to_target(weight_R1)
-        out_ND = edges.sum_to_target(weight_R1 * left_RD) / total_N1
-        return out_ND.view(copies, -1, dim) + self.bias
+        edges, members = graphs.rows_with_loops, graphs.copies // graphs.directions
+        rows, dim = edges.num_edges, self.bias.shape[2]
+        left_EMD = edges.gather_source(graphs.to_rows(self.left(x))).view(rows, members, dim)
+        right_EF = edges.gather_target(graphs.to_rows(self.right(x)))
+        slope_EMD = nn.functional.leaky_relu(left_EMD + right_EF.view_as(left_EMD), 0.2)
+        # rows of both directions take turns
+        kinds_WMD = self.attention.weight.view(graphs.directions, members, dim)
+        score_EM = (slope_EMD * kinds_WMD[edges.target % graphs.directions]).sum(2)
+        weight_EM = segment_softmax(score_EM, edges.target, edges.num_nodes)
+        out = edges.sum_to_target((weight_EM[:, :, None] * left_EMD).view(rows, -1))
+        return graphs.from_rows(out) + self.bias

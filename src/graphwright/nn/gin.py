@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from graphwright.nn.dag import StackedGraphs
+from graphwright.nn.edges import SortedEdges, bag_sum
 from graphwright.nn.stacked import StackedLinear
 
 __all__ = ["StackedGIN", "StackedGINEncoder"]
@@ -39,7 +40,7 @@ class StackedGIN(nn.Module):
 
     def forward(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
         """`[C, N, in_dim]`, or `[N, in_dim]` that all copies share, to `[C, N, out_dim]`."""
-        out: Tensor = self.second(self.first(x + graphs.propagate(x)).relu())
+        out: Tensor = self.second(self.first(graphs.sum_with_self(x)).relu())
         return out
 
 
@@ -57,8 +58,9 @@ class StackedGINEncoder(nn.Module):
 
     Attributes:
         first: `[C, D, K]`, the first linear map; inner: `[2 L - 1, C, K, K]`, all others.
-        bias: `[L, C, 1, K]`, b1. weight, shift: of the normalisation.
-        mean, variance: running averages, used outside of training.
+        bias: `[L, C, 1, K]`, b1.
+        weight, shift: `[L, C, K]`, of the normalisation.
+        mean, variance: `[L, C, K]`, running averages, used outside of training.
     """
 
     def __init__(
@@ -76,11 +78,12 @@ class StackedGINEncoder(nn.Module):
         self.relu, self.momentum, self.eps = relu, momentum, eps
         first, inner = 1 / math.sqrt(in_dim), 1 / math.sqrt(out_dim)
         bounds = torch.tensor([first] + [inner] * (num_layers - 1)).view(-1, 1, 1, 1)
-        shape = (num_layers, copies, 1, out_dim)
         maps = (2 * num_layers - 1, copies, out_dim, out_dim)
+        shape = (num_layers, copies, out_dim)
         self.first = nn.Parameter(torch.empty(copies, in_dim, out_dim).uniform_(-first, first))
         self.inner = nn.Parameter(torch.empty(maps).uniform_(-inner, inner))
-        self.bias = nn.Parameter(torch.empty(shape).uniform_(-1, 1) * bounds)
+        bias = torch.empty(num_layers, copies, 1, out_dim).uniform_(-1, 1)
+        self.bias = nn.Parameter(bias * bounds)
         self.weight = nn.Parameter(torch.ones(shape))
         self.shift = nn.Parameter(torch.zeros(shape))
         self.register_buffer("mean", torch.zeros(shape))
@@ -90,116 +93,122 @@ class StackedGINEncoder(nn.Module):
 
     def forward(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
         """`[C, N, D]`, or `[N, D]` that all copies share, to `[C, N, K]`."""
-        plain = torch.compiler.is_compiling() or (x.dim() == 2 and x.requires_grad)
-        if plain or not self.training:
+        if torch.compiler.is_compiling() or not self.training or graphs.num_nodes < 2:
             return self._plainly(x, graphs)
+        total_CND = graphs.sum_with_self(x)
         weights = (self.first, self.inner, self.bias, self.weight, self.shift)
-        out: Tensor
-        out, sums, squares = _GINEncoder.apply(  # type: ignore[no-untyped-call]
-            x, *weights, graphs, self.eps, self.relu
+        averages = self.mean, self.variance, self.momentum, self.eps
+        out: Tensor = _GINEncoder.apply(  # type: ignore[no-untyped-call]
+            total_CND, *weights, graphs.rows, averages, self.relu
         )
-        self._follow(sums, squares, graphs.num_nodes)
-        return out
+        return out.transpose(0, 1)
 
     def _plainly(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
         """Operator by operator: outside of training, and for `torch.compile`."""
         maps = [self.first, *self.inner.unbind()]
-        sums, squares, rows = [], [], graphs.num_nodes
         for layer, bias_C1K in enumerate(self.bias):
-            total_CND = x + graphs.propagate(x)
+            total_CND = graphs.sum_with_self(x)
             hidden_CNK = torch.baddbmm(bias_C1K, total_CND, maps[2 * layer]).relu()
             x = torch.bmm(hidden_CNK, maps[2 * layer + 1])
-            mean_C1K, variance_C1K = self.mean[layer], self.variance[layer]
-            if self.training:
-                variance_C1K, mean_C1K = torch.var_mean(x, 1, correction=0, keepdim=True)
-                sums.append(mean_C1K.detach() * rows)
-                squares.append(variance_C1K.detach() * rows)
-            scale_C1K = self.weight[layer] * (variance_C1K + self.eps).rsqrt()
-            x = torch.addcmul(self.shift[layer] - mean_C1K * scale_C1K, x, scale_C1K)
-            x = x.relu() if self.relu else x
-        if self.training:
-            self._follow(torch.stack(sums), torch.stack(squares), rows)
+            averages = self.mean[layer].view(-1), self.variance[layer].view(-1)
+            scale, shift = self.weight[layer].view(-1), self.shift[layer].view(-1)
+            rows_NF = x.transpose(0, 1).reshape(x.shape[1], -1)
+            rows_NF = nn.functional.batch_norm(
+                rows_NF, *averages, scale, shift, self.training, self.momentum, self.eps
+            )
+            x = graphs.from_rows(rows_NF.relu() if self.relu else rows_NF)
         return x
-
-    def _follow(self, sums: Tensor, squares: Tensor, rows: int) -> None:
-        """Move the running averages; that of the variance is of the unbiased one, as in torch."""
-        keep = 1 - self.momentum
-        with torch.no_grad():
-            self.mean.mul_(keep).add_(sums, alpha=self.momentum / rows)
-            self.variance.mul_(keep).add_(squares, alpha=self.momentum / max(rows - 1, 1))
 
 
 class _GINEncoder(torch.autograd.Function):
-    """Values as in `_plainly`; also the sums over the rows, and the squares of what is centred."""
+    """From the first sum over neighbours on, with values as in `_plainly`; gives `[N, C, K]`."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        x: Tensor,
+        total_CND: Tensor,
         first_CDK: Tensor,
         inner: Tensor,
         bias: Tensor,
         weight: Tensor,
         shift: Tensor,
-        graphs: StackedGraphs,
-        eps: float,
+        edges: SortedEdges,
+        averages: tuple[Tensor, Tensor, float, float],
         relu: bool,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        maps, kept, rows = (first_CDK, *inner.unbind()), [], graphs.num_nodes
-        sums, squares = torch.empty_like(bias), torch.empty_like(bias)
-        eps_111 = bias.new_full((1, 1, 1), eps)
-        layers = (bias.unbind(), weight.unbind(), shift.unbind(), sums.unbind(), squares.unbind())
-        for layer, (bias_C1K, weight_C1K, shift_C1K, sum_C1K, square_C1K) in enumerate(
-            zip(*layers, strict=True)
-        ):
-            total_CND = graphs.sum_with_self(x)
+    ) -> Tensor:
+        maps, kept = (first_CDK, *inner.unbind()), list[Any]()
+        means, variances, momentum, eps = averages
+        copies, nodes, dim = total_CND.shape[0], total_CND.shape[1], inner.shape[3]
+        for layer, bias_C1K in enumerate(bias.unbind()):
             hidden_CNK = torch.baddbmm(bias_C1K, total_CND, maps[2 * layer]).relu_()
-            centred_CNK = torch.bmm(hidden_CNK, maps[2 * layer + 1])
-            # sums over the middle dimension: torch's `var_mean` takes ten times as long there
-            torch.sum(centred_CNK, 1, keepdim=True, out=sum_C1K)
-            centred_CNK.sub_(sum_C1K, alpha=1 / rows)
-            torch.sum(centred_CNK * centred_CNK, 1, keepdim=True, out=square_C1K)
-            inverse_C1K = torch.add(eps_111, square_C1K, alpha=1 / rows).rsqrt_()
-            scale_C1K = inverse_C1K * weight_C1K
-            x = torch.addcmul(shift_C1K, centred_CNK, scale_C1K)
-            x = x.relu_() if relu else x
-            kept.append((total_CND, hidden_CNK, centred_CNK, inverse_C1K, scale_C1K, x))
+            mixed_NCK = hidden_CNK.new_empty(nodes, copies, dim)
+            torch.bmm(hidden_CNK, maps[2 * layer + 1], out=mixed_NCK.transpose(0, 1))
+            mixed_NF = mixed_NCK.view(nodes, -1)
+            scale, offset = weight[layer].view(-1), shift[layer].view(-1)
+            running = means[layer].view(-1), variances[layer].view(-1)
+            out_NF, mean_F, inverse_F = torch.native_batch_norm(
+                mixed_NF, scale, offset, *running, True, momentum, eps
+            )
+            out_NF = out_NF.relu_() if relu else out_NF
+            kept.append((total_CND, hidden_CNK, mixed_NF, scale, mean_F, inverse_F, out_NF))
+            if layer < len(bias) - 1:
+                rows = out_NF.view(edges.num_nodes, -1)
+                total = bag_sum(rows, edges.source, edges.target_ptr).add_(rows)
+                total_CND = total.view(nodes, copies, dim).transpose(0, 1)
         # the output itself must not be kept beside the graph that it belongs to
+        out_NCK = kept[-1][-1].view(nodes, copies, dim)
         kept[-1] = (*kept[-1][:-1], None)
-        ctx.save_for_backward(first_CDK, inner, x)
-        ctx.kept, ctx.graphs, ctx.relu = kept, graphs, relu
-        ctx.mark_non_differentiable(sums, squares)
-        ctx.set_materialize_grads(False)
-        return x, sums, squares
+        ctx.save_for_backward(first_CDK, inner, out_NCK)
+        ctx.kept, ctx.edges, ctx.relu = kept, edges, relu
+        return out_NCK
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor, *_: None) -> tuple[Tensor | None, ...]:
-        first_CDK, inner, out_CNK = ctx.saved_tensors
-        graphs, kept, maps = ctx.graphs, ctx.kept, (first_CDK, *inner.unbind())
-        share, layers = 1 / graphs.num_nodes, len(kept)
+    def backward(ctx: Any, grad_NCK: Tensor) -> tuple[Tensor | None, ...]:
+        first_CDK, inner, out_NCK = ctx.saved_tensors
+        edges, kept, maps = ctx.edges, ctx.kept, (first_CDK, *inner.unbind())
+        nodes, copies, dim = out_NCK.shape
         grad_first, grad_inner = torch.empty_like(first_CDK), torch.empty_like(inner)
-        small = inner.new_empty(3, layers, *kept[0][3].shape)
         grad_maps = (grad_first, *grad_inner.unbind())
-        grad_bias, grad_weight, grad_shift = (part.unbind() for part in small.unbind())
-        threshold, grad_x = torch.ops.aten.threshold_backward, None
-        for layer in reversed(range(layers)):
-            total_CND, hidden_CNK, centred_CNK, inverse_C1K, scale_C1K, x_CNK = kept[layer]
+        grad_bias = inner.new_empty(len(kept), copies, 1, dim)
+        small: list[tuple[Tensor, Tensor]] = []
+        threshold, batch_norm = _ATEN.threshold_backward, _ATEN.native_batch_norm_backward
+        grad_total, grad_NF = None, grad_NCK.reshape(nodes, -1)
+        for layer in reversed(range(len(kept))):
+            total_CND, hidden_CNK, mixed_NF, scale, mean_F, inverse_F, out_NF = kept[layer]
             if ctx.relu:
-                grad = threshold(grad, out_CNK if x_CNK is None else x_CNK, 0)
-            along_C1K, sum_C1K = grad_weight[layer], grad_shift[layer]
-            torch.sum(grad * centred_CNK, 1, keepdim=True, out=along_C1K).mul_(inverse_C1K)
-            torch.sum(grad, 1, keepdim=True, out=sum_C1K)
-            # without what moves the batch's mean and variance
-            free_CNK = torch.addcmul(grad, centred_CNK, along_C1K * inverse_C1K, value=-share)
-            free_CNK.sub_(sum_C1K, alpha=share).mul_(scale_C1K)
-            torch.bmm(hidden_CNK.mT, free_CNK, out=grad_maps[2 * layer + 1])
-            back_CNK = threshold(torch.bmm(free_CNK, maps[2 * layer + 1].mT), hidden_CNK, 0)
+                out_NF = out_NCK.view(nodes, -1) if out_NF is None else out_NF
+                grad_NF = threshold(grad_NF, out_NF, 0)
+            grad_NF, *pair = batch_norm(
+                grad_NF, mixed_NF, scale, None, None, mean_F, inverse_F, True, 0.0, [True] * 3
+            )
+            small.append(tuple(pair))
+            grad_CNK = grad_NF.view(nodes, copies, dim).transpose(0, 1)
+            torch.bmm(hidden_CNK.mT, grad_CNK, out=grad_maps[2 * layer + 1])
+            back_CNK = threshold(torch.bmm(grad_CNK, maps[2 * layer + 1].mT), hidden_CNK, 0)
             torch.bmm(total_CND.mT, back_CNK, out=grad_maps[2 * layer])
             torch.sum(back_CNK, 1, keepdim=True, out=grad_bias[layer])
-            if layer or ctx.needs_input_grad[0]:
-                grad_total = torch.bmm(back_CNK, maps[2 * layer].mT)
-                grad = grad_x = graphs.sum_receivers(grad_total).add_(grad_total)
-        grad_x = grad_x if ctx.needs_input_grad[0] else None
-        ctx.kept = None
-        return grad_x, grad_first, grad_inner, *small.unbind(), None, None, None
+            if layer:
+                grad_NCK = torch.empty_like(out_NCK)
+                torch.bmm(back_CNK, maps[2 * layer].mT, out=grad_NCK.transpose(0, 1))
+                rows = grad_NCK.view(edges.num_nodes, -1)
+                sent = bag_sum(rows, edges.target_by_source, edges.source_ptr)
+                grad_NF = sent.add_(rows).view(nodes, -1)
+            elif ctx.needs_input_grad[0]:
+                grad_total = torch.bmm(back_CNK, first_CDK.mT)
+        scales, shifts = (torch.stack(parts[::-1]) for parts in zip(*small, strict=True))
+        shape = (len(kept), copies, dim)
+        return (
+            grad_total,
+            grad_first,
+            grad_inner,
+            grad_bias,
+            scales.view(shape),
+            shifts.view(shape),
+            None,
+            None,
+            None,
+        )
+
+
+_ATEN = torch.ops.aten

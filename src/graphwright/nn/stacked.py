@@ -1,8 +1,7 @@
 """Layers of C independent copies: an ensemble, or two encoders, in one product instead of a loop.
 
-Every tensor has the copies first and the features last, contiguous, so that a linear map of all
-copies is one batched product and messages of all copies are one reduction (`nn/dag.py`). Copy c of
-a stack gives what a lone layer with its weights gives.
+Every tensor has the copies first and the features last, so that a linear map of all copies is one
+batched product. Copy c of a stack gives what a lone layer with its weights gives.
 
 Legend: C = copies, R = rows (nodes or graphs), D = features, K = features out.
 """
@@ -10,11 +9,9 @@ Legend: C = copies, R = rows (nodes or graphs), D = features, K = features out.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 __all__ = ["StackedBatchNorm", "StackedEmbedding", "StackedLinear", "stacked_dropout"]
 
@@ -99,70 +96,14 @@ class StackedBatchNorm(nn.Module):
 
     def forward(self, x_CRD: Tensor) -> Tensor:
         """Normalised `[C, R, D]`."""
-        if not self.training:
-            scale_C1D = self.weight * (self.variance + self.eps).rsqrt()
-            return torch.addcmul(self.bias - self.mean * scale_C1D, x_CRD, scale_C1D)
-        if torch.compiler.is_compiling():
-            return self._plainly(x_CRD)
-        out, sum_C1D, squares_C1D = _BatchNorm.apply(  # type: ignore[no-untyped-call]
-            x_CRD, self.weight, self.bias, self.eps
+        # to torch, the features of all copies are channels of one layer
+        rows_RF = x_CRD.transpose(0, 1).reshape(x_CRD.shape[1], -1)
+        averages = self.mean.view(-1), self.variance.view(-1)
+        scale, shift = self.weight.view(-1), self.bias.view(-1)
+        out_RF = nn.functional.batch_norm(
+            rows_RF, *averages, scale, shift, self.training, self.momentum, self.eps
         )
-        self.follow(sum_C1D, squares_C1D, x_CRD.shape[1])
-        normalised: Tensor = out
-        return normalised
-
-    def _plainly(self, x_CRD: Tensor) -> Tensor:
-        """With operators that `torch.compile` and `torch.export` know."""
-        rows = x_CRD.shape[1]
-        variance_C1D, mean_C1D = torch.var_mean(x_CRD, 1, correction=0, keepdim=True)
-        self.follow(mean_C1D.detach() * rows, variance_C1D.detach() * rows, rows)
-        unit_CRD = (x_CRD - mean_C1D) * (variance_C1D + self.eps).rsqrt()
-        return torch.addcmul(self.bias, unit_CRD, self.weight)
-
-    @torch.no_grad()
-    def follow(self, sum_C1D: Tensor, squares_C1D: Tensor, rows: int) -> None:
-        """Move the running averages towards a batch.
-
-        Args:
-            sum_C1D: sum over the rows.
-            squares_C1D: sum of the squared distances from their mean.
-            rows: of the batch.
-        """
-        keep = 1 - self.momentum
-        self.mean.mul_(keep).add_(sum_C1D, alpha=self.momentum / rows)
-        # the average is of the unbiased variance, as torch has it
-        self.variance.mul_(keep).add_(squares_C1D, alpha=self.momentum / max(rows - 1, 1))
-
-
-class _BatchNorm(torch.autograd.Function):
-    """Sums over the middle dimension: torch's own `var_mean` takes ten times as long there."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x_CRD: Tensor, weight_C1D: Tensor, bias_C1D: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        rows = x_CRD.shape[1]
-        sum_C1D = x_CRD.sum(1, keepdim=True)
-        centred_CRD = torch.sub(x_CRD, sum_C1D, alpha=1 / rows)
-        squares_C1D = (centred_CRD * centred_CRD).sum(1, keepdim=True)
-        inverse_C1D = (squares_C1D + rows * eps).rsqrt_().mul_(math.sqrt(rows))
-        scale_C1D = inverse_C1D * weight_C1D
-        ctx.save_for_backward(centred_CRD, inverse_C1D, scale_C1D)
-        ctx.mark_non_differentiable(sum_C1D, squares_C1D)
-        out_CRD = torch.addcmul(bias_C1D, centred_CRD, scale_C1D)
-        return out_CRD, sum_C1D, squares_C1D
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_CRD: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        centred_CRD, inverse_C1D, scale_C1D = ctx.saved_tensors
-        share = 1 / grad_CRD.shape[1]
-        along_C1D = (grad_CRD * centred_CRD).sum(1, keepdim=True).mul_(inverse_C1D)
-        sum_C1D = grad_CRD.sum(1, keepdim=True)
-        slope_C1D = along_C1D * inverse_C1D
-        grad_x_CRD = torch.addcmul(grad_CRD, centred_CRD, slope_C1D, value=-share)
-        grad_x_CRD.sub_(sum_C1D, alpha=share).mul_(scale_C1D)
-        return grad_x_CRD, along_C1D, sum_C1D, None
+        return out_RF.view(len(rows_RF), *x_CRD.shape[::2]).transpose(0, 1)
 
 
 def stacked_dropout(x: Tensor, rate: float, training: bool) -> Tensor:

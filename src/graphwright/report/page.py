@@ -22,7 +22,7 @@ from graphwright.report.text import format_value, table_texts
 from graphwright.report.views import RunView, view_of
 from graphwright.runs.files import write_text_atomic
 
-__all__ = ["render_page", "write_figures", "write_report"]
+__all__ = ["environment", "render_page", "write_figures", "write_report"]
 
 FULL_RUNS = 24
 MOST_BYTES = 950_000  # a page is to stay below a megabyte, to be sent by mail

@@ -7,20 +7,25 @@ parameters lie in one vector, so that the optimizer starts one operator and not 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from graphwright.config.schema import TaskConfig, TrainingConfig
+from graphwright.data.batch import GraphBatch
 from graphwright.data.loader import Loader
 from graphwright.data.source import SampleSource
+from graphwright.data.split_batch import split_batch
 from graphwright.errors import ConfigError
 from graphwright.training.optim import Schedule, build_optimizer, gradient_norm
 from graphwright.training.task import Task
 
 __all__ = ["fit_in_memory"]
 
+_GATHERED = 32  # batches
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -75,8 +80,7 @@ def _train(task: Task[Any, Any], model: nn.Module, loader: Loader, config: Train
     average: Tensor | None = None
     loss = flat.new_zeros(())
     for epoch in range(config.epochs):
-        loader.set_epoch(epoch)
-        for batch in loader:
+        for batch in _batches(loader, epoch):
             loss = task.step(model, batch, "train").loss
             loss.backward()  # type: ignore[no-untyped-call]
             if config.gradient_clip:
@@ -89,6 +93,18 @@ def _train(task: Task[Any, Any], model: nn.Module, loader: Loader, config: Train
     if not loss.isfinite():
         raise FloatingPointError(f"the loss is {loss.item()} at the end of the training")
     _release(parameters, flat if average is None else average)
+
+
+def _batches(loader: Loader, epoch: int) -> Iterator[Any]:
+    """Exactly the loader's, but many graphs are gathered at once."""
+    plan = loader.plan(epoch)
+    for start in range(0, len(plan), _GATHERED):
+        indices = plan[start : start + _GATHERED]
+        large = loader.source.batch(np.concatenate(indices))
+        if isinstance(large, GraphBatch):
+            yield from split_batch(large, [len(index) for index in indices])
+        else:
+            yield from map(loader.source.batch, indices)
 
 
 def _flattened(parameters: list[nn.Parameter]) -> nn.Parameter:

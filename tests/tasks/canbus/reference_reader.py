@@ -21,7 +21,7 @@ NO_LENGTH = "payload length is not a number from 0 to 8"
 NO_FORMAT = "line is not of this format"
 
 
-class Bad(Exception):
+class BadLineError(Exception):
     """Why a line is no frame."""
 
 
@@ -46,7 +46,7 @@ def read_slowly(path: Path, format: str) -> tuple[Frames, list[tuple[int, str]]]
             continue
         try:
             rows.append(PARSERS[format](line))
-        except Bad as error:
+        except BadLineError as error:
             rejected.append((number, str(error)))
     return as_frames(rows), rejected
 
@@ -66,7 +66,7 @@ def as_frames(rows: list[Row]) -> Frames:
 def _cells(line: bytes) -> list[bytes]:
     cells = [cell.rstrip(b" \t\r") for cell in line.split(b",")]
     if cells == [b""]:
-        raise Bad("line is empty")
+        raise BadLineError("line is empty")
     return cells
 
 
@@ -74,57 +74,57 @@ def _time(text: bytes) -> float:
     if TIME.fullmatch(text) and math.isfinite(float(text)):
         return float(text)
     if re.fullmatch(rb"[+-]?(nan|inf|infinity)", text, re.IGNORECASE):
-        raise Bad("time is not finite")
+        raise BadLineError("time is not finite")
     if NUMBER.fullmatch(text) and math.isinf(float(text)):
-        raise Bad("time is not finite")
+        raise BadLineError("time is not finite")
     if NUMBER.fullmatch(text) and text.startswith(b"-"):
-        raise Bad("time is negative")
-    raise Bad("time is not a number")
+        raise BadLineError("time is negative")
+    raise BadLineError("time is not a number")
 
 
 def _id(text: bytes, short: tuple[int, ...]) -> tuple[int, bool]:
     if not HEX.fullmatch(text) or len(text) not in (*short, 8):
-        raise Bad("id is not hexadecimal of a length that is known")
+        raise BadLineError("id is not hexadecimal of a length that is known")
     value = int(text, 16)
     if len(text) != 8 and value > 0x7FF:
-        raise Bad("id is above 0x7FF")
+        raise BadLineError("id is above 0x7FF")
     if value > 0x1FFFFFFF:
-        raise Bad("id is above 0x1FFFFFFF")
+        raise BadLineError("id is above 0x1FFFFFFF")
     return value, len(text) == 8
 
 
 def _payload(text: bytes) -> bytes:
     if not HEX.fullmatch(text):
-        raise Bad(NO_HEX)
+        raise BadLineError(NO_HEX)
     if len(text) % 2:
-        raise Bad("payload has an odd number of hex digits")
+        raise BadLineError("payload has an odd number of hex digits")
     if len(text) > 16:
-        raise Bad(TOO_LONG)
+        raise BadLineError(TOO_LONG)
     return bytes.fromhex(text.decode())
 
 
 def _flag(text: bytes, flags: bytes) -> int:
     if len(text) != 1 or text not in flags:
-        raise Bad("attack flag is not one that is known")
+        raise BadLineError("attack flag is not one that is known")
     return flags.index(text)
 
 
 def _length(text: bytes) -> int:
     if len(text) != 1 or text not in b"012345678":
-        raise Bad(NO_LENGTH)
+        raise BadLineError(NO_LENGTH)
     return int(text)
 
 
 def _data_cells(cells: list[bytes]) -> bytes:
     if not all(len(cell) == 2 and HEX.fullmatch(cell) for cell in cells):
-        raise Bad(NO_HEX)
+        raise BadLineError(NO_HEX)
     return bytes.fromhex(b"".join(cells).decode())
 
 
 def can_train_and_test(line: bytes) -> Row:
     cells = _cells(line)
     if len(cells) != 4:
-        raise Bad("wrong number of columns")
+        raise BadLineError("wrong number of columns")
     time, ident = _time(cells[0]), _id(cells[1], (3,))
     return Row(time, *ident, _payload(cells[2]), _flag(cells[3], b"01"))
 
@@ -132,10 +132,10 @@ def can_train_and_test(line: bytes) -> Row:
 def hcrl_csv(line: bytes) -> Row:
     cells = _cells(line)
     if len(cells) < 3:
-        raise Bad("wrong number of columns")
+        raise BadLineError("wrong number of columns")
     length = _length(cells[2])
     if len(cells) != 4 + length:
-        raise Bad("wrong number of columns")
+        raise BadLineError("wrong number of columns")
     time, ident = _time(cells[0]), _id(cells[1], (3, 4))
     return Row(time, *ident, _data_cells(cells[3:-1]), _flag(cells[-1], b"RT"))
 
@@ -147,16 +147,16 @@ def _words(line: bytes) -> list[bytes]:
 def hcrl_text(line: bytes) -> Row:
     words = _words(line)
     if not words:
-        raise Bad("line is empty")
+        raise BadLineError("line is empty")
     if len(words) < 7:
-        raise Bad("wrong number of columns")
+        raise BadLineError("wrong number of columns")
     length = _length(words[6])
     if len(words) != 7 + length:
-        raise Bad("wrong number of columns")
+        raise BadLineError("wrong number of columns")
     if (words[0], words[2], words[5]) != (b"Timestamp:", b"ID:", b"DLC:"):
-        raise Bad(NO_FORMAT)
+        raise BadLineError(NO_FORMAT)
     if words[4].startswith(b"1"):
-        raise Bad("remote frame")
+        raise BadLineError("remote frame")
     time, ident = _time(words[1]), _id(words[3], (3, 4))
     return Row(time, *ident, _data_cells(words[7:]), 0)
 
@@ -164,24 +164,24 @@ def hcrl_text(line: bytes) -> Row:
 def candump(line: bytes) -> Row:
     words = _words(line)
     if not words:
-        raise Bad("line is empty")
+        raise BadLineError("line is empty")
     if len(words) not in (3, 4):
-        raise Bad("wrong number of columns")
+        raise BadLineError("wrong number of columns")
     if len(words) == 4 and words[3] not in (b"R", b"T"):
-        raise Bad(NO_FORMAT)
+        raise BadLineError(NO_FORMAT)
     stamp, frame = words[0], words[2]
     if not (stamp.startswith(b"(") and stamp.endswith(b")") and len(stamp) > 2):
-        raise Bad(NO_FORMAT)
+        raise BadLineError(NO_FORMAT)
     mark = 3 if frame[3:4] == b"#" else 8
     if frame[mark : mark + 1] != b"#":
-        raise Bad(NO_FORMAT)
+        raise BadLineError(NO_FORMAT)
     ident, data = frame[:mark], frame[mark + 1 :]
     if mark == 8 and ident.startswith(b"2"):
-        raise Bad("error frame")
+        raise BadLineError("error frame")
     if data.startswith(b"#"):
-        raise Bad("CAN FD frame")
+        raise BadLineError("CAN FD frame")
     if data.startswith(b"R"):
-        raise Bad("remote frame")
+        raise BadLineError("remote frame")
     return Row(_time(stamp[1:-1]), *_id(ident, (3,)), _payload(data), 0)
 
 

@@ -78,7 +78,8 @@ def test_what_a_run_builds_on() -> None:
         "data.source.path=can-train-and-test"
     )
     student = needs["gat"].config
-    (teacher,) = student.requires().values()
+    teacher, plain = student.requires().values()
+    assert str(plain.config.name) == "automotive_set04_classifier_gat_student_no_all_samples"
     assert str(teacher.config.name) == "automotive_set04_classifier_gat_teacher_no_all_samples"
     assert teacher.config.requires() == {}
     curriculum = preset("automotive_set04_classifier_gat_student_no_curriculum_classifier")

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from graphwright.data.rejects import Rejects
 from graphwright.errors import DataError
-from graphwright.tasks.canbus.data_config import EventConfig, FolderSource
-from graphwright.tasks.canbus.frames import Frames
+from graphwright.tasks.canbus.captures import find_captures
+from graphwright.tasks.canbus.data_config import EventConfig, FolderSource, TrafficSource
+from graphwright.tasks.canbus.frames import BYTES, Frames
 from graphwright.tasks.canbus.readers import EventColumns, SourceNames, stream_frames
+from graphwright.tasks.canbus.traffic import TrafficConfig, generate_dataset
 
-__all__ = ["CaptureSource", "content_digests", "dataset_folder"]
+__all__ = ["CaptureSet", "CaptureSource", "content_digests", "file_pieces", "open_captures"]
 
 CHUNK = 100_000  # frames of a piece
 
@@ -35,6 +37,48 @@ class CaptureSource:
     attack: str
     sha256: str
     pieces: Callable[[Rejects], Iterator[Frames]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptureSet:
+    """All captures of a data set, copies included.
+
+    Attributes:
+        sources: by folder and name.
+        fields: fields of a payload.
+        names: of an event log: takes its sources while captures are read.
+    """
+
+    sources: tuple[CaptureSource, ...]
+    fields: int
+    names: SourceNames
+
+
+def open_captures(source: FolderSource | TrafficSource) -> CaptureSet:
+    """The captures of a data set; nothing is parsed yet.
+
+    Raises:
+        DataError: no such folder, or no capture in it.
+    """
+    names = SourceNames()
+    if isinstance(source, TrafficSource):
+        return CaptureSet(sources=_generated(source), fields=BYTES, names=names)
+    found = find_captures(dataset_folder(source))
+    captures = [*found.kept, *(dropped.capture for dropped in found.dropped)]
+    return CaptureSet(
+        sources=tuple(
+            CaptureSource(
+                folder=capture.folder,
+                name=capture.name,
+                attack=capture.attack,
+                sha256=capture.sha256,
+                pieces=file_pieces(capture.path, source, names),
+            )
+            for capture in sorted(captures, key=lambda c: (c.folder, c.name, str(c.path)))
+        ),
+        fields=len(source.events.fields) or BYTES,
+        names=names,
+    )
 
 
 def dataset_folder(source: FolderSource) -> Path:
@@ -99,3 +143,28 @@ def event_columns(events: EventConfig) -> EventColumns | None:
         label=events.label or None,
         benign=events.benign,
     )
+
+
+def _generated(source: TrafficSource) -> tuple[CaptureSource, ...]:
+    """Captures of generated traffic, in memory."""
+    made = generate_dataset(
+        source.seed, TrafficConfig(seconds=source.seconds, repeats=source.repeats)
+    )
+    return tuple(
+        CaptureSource(
+            folder=capture.folder,
+            name=capture.name,
+            attack=capture.attack,
+            sha256=capture.sha256,
+            pieces=_in_memory(frames),
+        )
+        for capture, frames in made
+    )
+
+
+def _in_memory(frames: Frames) -> Callable[[Rejects], Iterator[Frames]]:
+    def pieces(_: Rejects) -> Iterator[Frames]:
+        for start in range(0, len(frames), CHUNK):
+            yield frames.rows(start, min(start + CHUNK, len(frames)))
+
+    return pieces

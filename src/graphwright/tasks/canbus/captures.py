@@ -164,14 +164,16 @@ def _hashes(paths: Sequence[Path], cache: Path | None) -> list[str]:
     file = None if cache is None else cache / _CACHE
     known = _cached(file)
     fresh: dict[str, str] = {}
+    keys = []
     for path in paths:
         stat = path.stat()
         key = f"{path.resolve()}|{stat.st_mtime_ns}|{stat.st_size}"
         fresh[key] = known.get(key) or content_hash(path)
+        keys.append(key)
     if file is not None and not fresh.keys() <= known.keys():
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(file, {**known, **fresh})
-    return list(fresh.values())
+    return [fresh[key] for key in keys]
 
 
 def _cached(file: Path | None) -> dict[str, str]:

@@ -31,7 +31,15 @@ from graphwright.tasks.canbus.names import (
     problems_of,
 )
 
-__all__ = ["SCHEMA", "CanbusConfig", "PartsConfig", "ThresholdConfig", "preset", "preset_names"]
+__all__ = [
+    "SCHEMA",
+    "CanbusConfig",
+    "CurriculumConfig",
+    "PartsConfig",
+    "ThresholdConfig",
+    "preset",
+    "preset_names",
+]
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 

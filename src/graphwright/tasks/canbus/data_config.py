@@ -54,10 +54,10 @@ class TrafficSource:
 
     kind: Literal["traffic"] = "traffic"
     seed: Count = 0
-    seconds: Annotated[float, Field(gt=0)] = 20.0
-    """Length of every capture."""
-    vehicles: Annotated[int, Field(ge=1)] = 2
-    """The first ones are trained on, the last one is unknown."""
+    seconds: Annotated[float, Field(ge=1, lt=1e6)] = 10.0
+    """Length of a capture; about 1,500 frames a second."""
+    repeats: Annotated[int, Field(ge=1)] = 1
+    """Captures of each kind: of two known vehicles and an unknown one, with every attack."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,12 +78,15 @@ class SplitConfig:
     """Which training windows validate. Tests are the `test_*` folders, whatever is chosen here."""
 
     by: Literal["capture", "time", "legacy_random"] = "time"
-    """capture: whole captures; time: the last part of every capture; legacy_random: windows at
-    random, as published, which puts neighbours on both sides."""
+    """capture: whole captures; time: a block of every capture; legacy_random: windows at random, as
+    published, which puts neighbours on both sides."""
     val: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """Share of the training windows."""
     embargo_s: Annotated[float, Field(ge=0)] = 1.0
-    """time: seconds of traffic before the validation block that belong to nobody."""
+    """time: seconds of traffic around the validation block that belong to nobody."""
+    block: Literal["last", "balanced"] = "last"
+    """time: the end of every capture; or where the block has its share of the capture's attacks,
+    the latest such place: attacks of real captures often stop well before the end."""
     seed: Count | None = None
     """None: the run's seed."""
 

@@ -4,8 +4,8 @@ loss = alpha x distillation + (1 - alpha) x task, in both methods.
 
 `standard` (Hinton et al., https://arxiv.org/abs/1503.02531)
     GAT: T^2 KL(softmax(teacher / T) ‖ softmax(student / T)) over the classes of each window.
-    VGAE: squared distance of the latent means, the student's through a trained linear projection, plus
-    that of the reconstructions.
+    VGAE: squared distance of the latent means, the student's through a trained linear projection,
+    plus that of the reconstructions.
 
 `topology_preserving` keeps what does not depend on the student's width, and replaces the rest by
 the structure of the embeddings:

@@ -51,6 +51,8 @@ class VGAEConfig:
     edge_features: bool = True
     embedding_dim: Count = 8
     """Of the ids; not used with `id_free`."""
+    neighbour_dim: CountOrZero = 0
+    """Width of the neighbourhood head's hidden layer; 0: it is linear."""
     unknown_rate: Share = 0.05
     """Nodes whose id a training step hides, so that the unknown one is trained."""
     dropout: Share = 0.0
@@ -160,12 +162,16 @@ class DistillationConfig:
 def vgae_sizes() -> dict[ModelSize, VGAEConfig]:
     """The VGAE of each size."""
     return {
-        "teacher": VGAEConfig(hidden_dims=(480, 240), latent_dim=48, heads=4, embedding_dim=32),
+        "teacher": VGAEConfig(
+            hidden_dims=(480, 240), latent_dim=48, heads=4, embedding_dim=32, neighbour_dim=240
+        ),
         "student": VGAEConfig(hidden_dims=(80, 40), latent_dim=16, heads=1, embedding_dim=8),
         "intermediate": VGAEConfig(
-            hidden_dims=(240, 120), latent_dim=32, heads=2, embedding_dim=16
+            hidden_dims=(240, 120), latent_dim=32, heads=2, embedding_dim=16, neighbour_dim=60
         ),
-        "huge": VGAEConfig(hidden_dims=(960, 480), latent_dim=96, heads=8, embedding_dim=64),
+        "huge": VGAEConfig(
+            hidden_dims=(960, 480), latent_dim=96, heads=8, embedding_dim=64, neighbour_dim=480
+        ),
         "tiny": VGAEConfig(hidden_dims=(16,), latent_dim=8, heads=1, embedding_dim=4),
     }
 

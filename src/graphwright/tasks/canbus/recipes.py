@@ -79,6 +79,8 @@ def required(config: CanbusConfig) -> dict[str, Requirement]:
     if name.distillation != "no":
         teacher = replace(name, model_size="teacher", distillation="no")
         needs["teacher"] = _requirement(config, teacher, config.distillation.teacher)
+        # the report shows the same student without its teacher
+        needs["plain"] = _requirement(config, replace(name, distillation="no"), "")
     if name.training_mode == "curriculum_classifier":
         judge = replace(
             name,

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from graphwright.data.splits import group_split
 from graphwright.errors import DataError
 from graphwright.tasks.canbus.data_config import SplitConfig
 from graphwright.tasks.canbus.loaded import Loaded
@@ -19,6 +18,7 @@ __all__ = ["benign_rows", "split_windows"]
 
 Index = NDArray[np.int64]
 Parts = tuple[Index, Index]
+_SALT = 0x5EED  # other random numbers than those of whatever else has the run's seed
 
 
 def split_windows(loaded: Loaded, config: SplitConfig, seed: int) -> dict[str, Index]:
@@ -33,9 +33,8 @@ def split_windows(loaded: Loaded, config: SplitConfig, seed: int) -> dict[str, I
         config: how validation windows are chosen among those of the training folders:
             capture: whole captures, those with and those without attacks apart, so that both kinds
                 train and validate where there are two of each; copies stay together.
-            time: the last windows of every capture; training windows that end less than
-                `embargo_s` seconds before the first of them, or share a frame with it, are in
-                neither split.
+            time: a block of every capture; windows less than `embargo_s` seconds before or behind
+                it, or that share a frame with it, are in neither split.
             legacy_random: windows at random, as published.
         seed: used where the configuration has none of its own.
 
@@ -78,7 +77,9 @@ def split_windows(loaded: Loaded, config: SplitConfig, seed: int) -> dict[str, I
 
 def benign_rows(loaded: Loaded, rows: Index) -> Index:
     """Those of the windows at `rows` without any injected frame (training mode normals_only)."""
-    return rows[loaded.store.column("label").numpy()[rows] == 0]
+    label_G: NDArray[np.uint8] = loaded.store.column("label").numpy()
+    benign: Index = rows[label_G[rows] == 0]
+    return benign
 
 
 def _rows(loaded: Loaded, captures: list[int]) -> Index:
@@ -86,45 +87,77 @@ def _rows(loaded: Loaded, captures: list[int]) -> Index:
 
 
 def _by_capture(loaded: Loaded, trained: list[int], config: SplitConfig, seed: int) -> Parts:
-    digests = [loaded.captures[i].sha256 for i in trained]
-    content = {digest: number for number, digest in enumerate(dict.fromkeys(digests))}
+    rng = np.random.default_rng([seed, _SALT])
     capture_G = loaded.store.column("capture").numpy()
-    parts: dict[str, list[Index]] = {"train": [], "val": []}
-    for attacked in (False, True):
-        kind = [i for i in trained if (loaded.captures[i].attack_frames > 0) == attacked]
-        rows = _rows(loaded, kind)
-        group_of = np.zeros(len(loaded.captures), np.int64)
-        group_of[trained] = [content[digest] for digest in digests]
-        groups = group_of[capture_G[rows]]
-        if len(np.unique(groups)) < 2:
-            parts["train"].append(rows)
-            continue
-        dealt = group_split(groups, {"train": 1 - config.val, "val": config.val}, seed)
-        for name, places in dealt.items():
-            parts[name].append(rows[places])
-    train, val = (np.sort(np.concatenate(found)) for found in (parts["train"], parts["val"]))
-    return train, val if len(val) else np.zeros(0, np.int64)
+    attacked_G = loaded.store.column("label").numpy() > 0
+    held: list[int] = []
+    for is_attacked in (False, True):
+        content: dict[str, list[int]] = {}
+        for i in trained:
+            if (loaded.captures[i].attack_frames > 0) == is_attacked:
+                content.setdefault(loaded.captures[i].sha256, []).append(i)
+        groups = list(content.values())
+        # attacks are rare and uneven: of attacked captures they are shared out too
+        counted = [capture_G, capture_G[attacked_G]][: 1 + is_attacked]
+        weights = [[int(np.isin(of, group).sum()) for of in counted] for group in groups]
+        held += [i for n in _dealt(np.array(weights), config.val, rng) for i in groups[n]]
+    return _rows(loaded, [i for i in trained if i not in held]), _rows(loaded, held)
+
+
+def _dealt(weights: Index, share: float, rng: np.random.Generator) -> list[int]:
+    """Groups, at random, that have about `share` of every column; at least one, and never all."""
+    if len(weights) < 2:
+        return []
+    part = weights / np.maximum(weights.sum(0), 1)
+    have, chosen = np.zeros(part.shape[1]), list[int]()
+    for n in rng.permutation(len(part)).tolist():
+        closer = np.abs(have + part[n] - share).sum() < np.abs(have - share).sum()
+        if closer and len(chosen) < len(part) - 1:
+            chosen.append(n)
+            have += part[n]
+    return chosen or [int(part.sum(1).argmin())]
 
 
 def _by_time(loaded: Loaded, trained: list[int], config: SplitConfig, seed: int) -> Parts:
-    store, size = loaded.store, int(loaded.store.attributes["window"]["size"])
-    start_G, end_G = store.column("start_time").numpy(), store.column("end_time").numpy()
-    position_G = store.column("position").numpy()
-    train, val = [], []
+    none = np.zeros(0, np.int64)
+    train, val = [none], [none]
     for capture in trained:
         rows = _rows(loaded, [capture])
-        if not len(rows):
-            continue
-        border = min(round(len(rows) * (1 - config.val)), len(rows) - 1)
-        first = rows[border]
-        val.append(rows[border:])
-        far = end_G[rows[:border]] <= start_G[first] - config.embargo_s
-        far &= position_G[rows[:border]] + size <= position_G[first]
-        # a clock that jumps must not let in a window nearer than one that is too near
-        last = np.flatnonzero(far).max(initial=-1)
-        train.append(rows[: last + 1])
-    none = np.zeros(0, np.int64)
-    return np.concatenate([none, *train]), np.concatenate([none, *val])
+        if len(rows):
+            first, stop = _block(loaded, rows, config)
+            val.append(rows[first:stop])
+            train.append(_outside(loaded, rows, first, stop, config.embargo_s))
+    return np.concatenate(train), np.concatenate(val)
+
+
+def _block(loaded: Loaded, rows: Index, config: SplitConfig) -> tuple[int, int]:
+    """First and behind the last window of a capture's validation block."""
+    length = max(1, len(rows) - round(len(rows) * (1 - config.val)))
+    last = len(rows) - length
+    if config.block == "last":
+        return last, len(rows)
+    attacked = loaded.store.column("label").numpy()[rows] > 0
+    total = np.concatenate(([0], np.cumsum(attacked)))
+    inside = total[length:] - total[: last + 1]
+    away = np.abs(inside - config.val * total[-1])
+    first = last - int(away[::-1].argmin())
+    return first, first + length
+
+
+def _outside(loaded: Loaded, rows: Index, first: int, stop: int, embargo: float) -> Index:
+    """The windows of a capture that are far enough from its block `first` to `stop`."""
+    store, size = loaded.store, int(loaded.store.attributes["window"]["size"])
+    start_W, end_W, position_W = (
+        store.column(name).numpy()[rows] for name in ("start_time", "end_time", "position")
+    )
+    # seconds that passed: a clock that jumps back takes nobody nearer or further
+    since_W = np.concatenate(([0.0], np.cumsum(np.maximum(np.diff(start_W), 0.0))))
+    until_W = since_W + np.maximum(end_W - start_W, 0.0)
+    before = until_W[:first] <= since_W[first] - embargo
+    before &= position_W[:first] + size <= position_W[first]
+    after = since_W[stop:] >= until_W[stop - 1] + embargo
+    after &= position_W[stop:] >= position_W[stop - 1] + size
+    return np.concatenate([rows[:first][before], rows[stop:][after]])
 
 
 def _at_random(loaded: Loaded, trained: list[int], config: SplitConfig, seed: int) -> Parts:
@@ -141,7 +174,7 @@ def _at_random(loaded: Loaded, trained: list[int], config: SplitConfig, seed: in
     _, window = np.unique(place, axis=1, return_inverse=True)
     window = window.reshape(-1)
     count = int(window.max(initial=-1)) + 1
-    rng = np.random.default_rng([seed, 0x5EED])
+    rng = np.random.default_rng([seed, _SALT])
     chosen = np.zeros(count, np.bool_)
     chosen[rng.permutation(count)[: round(count * config.val)]] = True
     return rows[~chosen[window]], rows[chosen[window]]

@@ -17,7 +17,6 @@ from graphwright.tasks.canbus.data_config import (
     CanbusData,
     FolderSource,
     SplitConfig,
-    TrafficSource,
 )
 from graphwright.tasks.canbus.loaded import CaptureInfo, Loaded
 from graphwright.tasks.canbus.store_build import build_store

@@ -27,10 +27,12 @@ from graphwright.tasks.canbus.loaded import CaptureInfo, feature_attributes, sto
 from graphwright.tasks.canbus.window_chunk import node_ids
 from graphwright.tasks.canbus.windows import WindowGraphs, stream_window_graphs
 
-__all__ = ["build_store", "unique_captures"]
+__all__ = ["build_store", "graph_arrays", "unique_captures"]
 
 log = logging.getLogger(__name__)
 
+_SMALL = 256  # nodes of a window that a byte numbers; it has no more nodes than frames
+_Chosen = tuple[CaptureSource, tuple[str, ...]]
 
 
 @dataclass
@@ -67,7 +69,7 @@ class _Tally:
 
 def unique_captures(
     captures: Sequence[CaptureSource], *, deduplicate: bool
-) -> tuple[list[tuple[CaptureSource, tuple[str, ...]]], list[str]]:
+) -> tuple[list[_Chosen], list[str]]:
     """Captures in order, each with the places of its copies, and a line for every one left out.
 
     A training capture is kept before its copy in a test folder: the copy would be no test.
@@ -125,20 +127,10 @@ def build_store(
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)  # of a build that was killed
     attributes = feature_attributes(window, fields)
-    known = store_fields(attributes["node_features"], attributes["edge_features"])
-    kind = "uint8" if window.size <= 256 else "int16"
-    with (
-        Rejects(folder, strict) as rejects,
-        PackedWriter(work / "store", known, index_dtype=kind) as writer,
-    ):
-        # closing stops the parser where the builder fails
-        with closing(ahead(_parsed([capture for capture, _ in chosen], rejects))) as parsed:
-            table = [
-                _add(*chosen[number], number, items, writer, window)
-                for number, items in groupby(parsed, key=lambda item: item.capture)
-            ]
+    table = _write(chosen, folder, work / "store", attributes, window=window, strict=strict)
     if not any(info.windows for info in table):
         frames = sum(info.frames for info in table)
+        shutil.rmtree(work)
         raise DataError(
             f"no window of {window.size} frames in {len(table)} captures ({frames} frames)",
             where=folder / "rejected.csv",
@@ -150,6 +142,30 @@ def build_store(
     write_json_atomic(work / "store" / SCHEMA_FILE, schema.to_json())
     (work / "store").rename(folder / "store")
     shutil.rmtree(work)
+
+
+def _write(
+    chosen: Sequence[_Chosen],
+    folder: Path,
+    store: Path,
+    attributes: dict[str, Any],
+    *,
+    window: WindowConfig,
+    strict: bool,
+) -> list[CaptureInfo]:
+    """All graphs and rejects; the table of captures."""
+    known = store_fields(attributes["node_features"], attributes["edge_features"])
+    kind = "uint8" if window.size <= _SMALL else "int16"
+    with (
+        Rejects(folder, strict) as rejects,
+        PackedWriter(store, known, index_dtype=kind) as writer,
+        # closed first: it stops the parser where the builder fails
+        closing(ahead(_parsed([capture for capture, _ in chosen], rejects))) as parsed,
+    ):
+        return [
+            _add(chosen[number], number, items, writer, window)
+            for number, items in groupby(parsed, key=lambda item: item.capture)
+        ]
 
 
 @dataclass(frozen=True)
@@ -170,17 +186,17 @@ def _parsed(captures: Sequence[CaptureSource], rejects: Rejects) -> Iterator[_Pa
 
 
 def _add(
-    capture: CaptureSource,
-    also: tuple[str, ...],
+    chosen: _Chosen,
     number: int,
     items: Iterable[_Parsed],
     writer: PackedWriter,
     window: WindowConfig,
 ) -> CaptureInfo:
     """Put one capture into the store."""
+    capture, also = chosen
     windows, used, tally = 0, 0, _Tally()
     for graphs in stream_window_graphs(tally.pieces(items), window):
-        writer.add_many(**_arrays(graphs, number))
+        writer.add_many(**graph_arrays(graphs, number))
         windows, used = windows + len(graphs), int(graphs.end[-1])
     duration = max(0.0, tally.latest - tally.earliest) if tally.frames else 0.0
     info = CaptureInfo(
@@ -203,7 +219,8 @@ def _add(
     return info
 
 
-def _arrays(graphs: WindowGraphs, capture: int) -> dict[str, Any]:
+def graph_arrays(graphs: WindowGraphs, capture: int) -> dict[str, Any]:
+    """Windows as `PackedWriter.add_many` takes them, with all of `store_fields`."""
     return {
         "node_counts": graphs.node_counts,
         "edge_counts": graphs.edge_counts,

@@ -96,8 +96,8 @@ class DagEnsembleConfig:
     """The default: an ensemble over both directions of the graph (`models/dag_ensemble.py`)."""
 
     name: Literal["dag_ensemble"] = "dag_ensemble"
-    members: Count = 8
-    hidden_dim: Count = 32
+    members: Count = 4
+    hidden_dim: Count = 24
     num_layers: Count = 3
     head_dim: Count = 32
     dropout: Share = 0.0

@@ -8,14 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from graphwright.errors import DataError
 from graphwright.tasks.nas.config import NasConfig
 from graphwright.tasks.nas.data_config import TableSource
 from graphwright.tasks.nas.loaded import Loaded, from_archs, from_texts
 from graphwright.tasks.nas.store import open_or_build, table_source
-from graphwright.tasks.nas.table import header
+from graphwright.tasks.nas.table import header, read_table
+from graphwright.tasks.nas.table_columns import find_columns
 
-__all__ = ["read_architectures", "read_labelled_table", "rejected_rows"]
+__all__ = [
+    "everyone",
+    "given_names",
+    "read_architectures",
+    "read_labelled_table",
+    "rejected_rows",
+]
 
 _TABLES = (".csv", ".csv.gz", ".parquet")
 
@@ -61,6 +71,28 @@ def read_labelled_table(path: Path, config: NasConfig, data_root: Path) -> Loade
     return open_or_build(replace(config.data, source=_source(path, config)), data_root)
 
 
+def given_names(loaded: Loaded, raw: Path | Sequence[str], config: NasConfig) -> list[str]:
+    """What the user calls each architecture: its own words, and not a canonical text."""
+    rows = loaded.store.column("row").numpy().tolist()
+    if not isinstance(raw, Path):
+        return [raw[row] for row in rows]
+    if not str(raw).endswith(_TABLES):
+        return loaded.names(everyone(loaded))
+    source = replace(_source(raw, config), metrics=(), features=(), repeats=(), group="")
+    columns = find_columns(source, header(raw))
+    found = {
+        row: text
+        for piece in read_table(raw, columns)
+        for row, text in zip(piece.row.tolist(), piece.texts, strict=True)
+    }
+    return [found[row] for row in rows]
+
+
+def everyone(loaded: Loaded) -> NDArray[np.int64]:
+    """Places of all architectures."""
+    return np.arange(len(loaded))
+
+
 def rejected_rows(loaded: Loaded) -> list[tuple[str, str]]:
     """(where, reason) of what could not be read."""
     if loaded.folder is None:
@@ -70,7 +102,9 @@ def rejected_rows(loaded: Loaded) -> list[tuple[str, str]]:
 
 
 def _table(path: Path, config: NasConfig, state: Mapping[str, Any], folder: Path) -> Loaded:
-    features = tuple(state.get("table_features", ()))
+    # what this table has not is computed where the space can (`features.computed_features`)
+    there = header(path)
+    features = tuple(name for name in state.get("table_features", ()) if name in there)
     bare = replace(_source(path, config), metrics=(), repeats=(), group="", features=features)
     return open_or_build(replace(config.data, source=bare), folder)
 

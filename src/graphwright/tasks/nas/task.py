@@ -27,6 +27,8 @@ from graphwright.tasks.nas.metrics import kendall_tau, predicted_ranks
 from graphwright.tasks.nas.models.predicted import Predicted
 from graphwright.tasks.nas.objective import objective
 from graphwright.tasks.nas.raw_input import (
+    everyone,
+    given_names,
     read_architectures,
     read_labelled_table,
     rejected_rows,
@@ -82,7 +84,7 @@ class NasTask(Task[NasConfig, Loaded]):
         summary = {
             "architectures": len(loaded),
             "splits": {name: len(rows) for name, rows in parts.items()},
-            "labels": labels.describe(loaded.targets(np.arange(len(loaded)))),
+            "labels": labels.describe(loaded.targets(everyone(loaded))),
             "rejected": dict(loaded.rejected),
             "store": str(loaded.folder),
         }
@@ -151,14 +153,14 @@ class NasTask(Task[NasConfig, Loaded]):
         # what is only predicted is no data set to keep
         with tempfile.TemporaryDirectory(prefix="graphwright-") as folder:
             loaded = read_architectures(raw, self.config, state, Path(folder))
-            rows = np.arange(len(loaded))
-            source = encode(loaded, rows, state, self.config)
-            return RawInput(source=source, names=loaded.names(rows), rejected=rejected_rows(loaded))
+            source = encode(loaded, everyone(loaded), state, self.config)
+            names = given_names(loaded, raw, self.config)
+            return RawInput(source=source, names=names, rejected=rejected_rows(loaded))
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """A table with the same metrics as the training table."""
         loaded = read_labelled_table(path, self.config, self.data_root)
-        rows = np.arange(len(loaded))
+        rows = everyone(loaded)
         source = EncodedRows(encode(loaded, rows, state, self.config), loaded, rows)
         summary = {"architectures": len(loaded), "rejected": dict(loaded.rejected)}
         return TaskData({"test": source}, dict(state), loaded.store.digest, "", summary)

@@ -6,8 +6,9 @@ Legend: B = windows, S = numbers of a state, A = actions.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,7 @@ class FusionHead(nn.Module):
         return HeadStep(self.log_loss(states_BS, label_B) + self.anchor.sum())
 
     def step(self, states_BS: Tensor, label_B: Tensor) -> HeadStep:
-        """Training step in training mode; otherwise the log loss, which all heads can be told by."""
+        """A step of training in training mode; otherwise the log loss, by which heads compare."""
         if self.training:
             return self.train_step(states_BS, label_B)
         with torch.no_grad():
@@ -114,11 +115,11 @@ def build_head(config: FusionConfig, width: int, classifier: int, seed: int) -> 
     """
     from graphwright.tasks.canbus.fusion import average, bandit, dqn, mlp
 
-    kinds: dict[str, type[FusionHead]] = {
+    kinds: dict[str, Callable[[Any, int, int, int], FusionHead]] = {
         "average": average.AverageHead,
         "bandit": bandit.BanditHead,
         "dqn": dqn.DQNHead,
         "max": average.MaxHead,
         "mlp": mlp.MLPHead,
     }
-    return kinds[config.name](config, width, classifier, seed)  # type: ignore[arg-type]
+    return kinds[config.name](config, width, classifier, seed)

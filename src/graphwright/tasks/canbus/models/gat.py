@@ -19,12 +19,13 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout, elu
 
 from graphwright.data.batch import GraphBatch
-from graphwright.nn.graph_attention import Attends, GATConv, GATv2Conv, with_self_loops
+from graphwright.nn.attention_graph import with_self_loops
+from graphwright.nn.graph_attention import Attends, GATConv, GATv2Conv
 from graphwright.tasks.canbus.model_configs import Attention, GATConfig
 from graphwright.tasks.canbus.models.inputs import WindowInputs
 from graphwright.tasks.canbus.models.moments import confidence, moments
 
-__all__ = ["GATModel", "GATOutput", "attention_layer", "attack_probability", "two_logits"]
+__all__ = ["GATModel", "GATOutput", "attack_probability", "attention_layer", "two_logits"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +118,13 @@ class _JumpLSTM(nn.Module):
     def forward(self, layers: list[Tensor]) -> Tensor:
         """L tensors `[N, D]` to `[N, D]`."""
         x_NLD = torch.stack(layers, dim=1)
-        weight_NL1 = self.score(self.lstm(x_NLD)[0]).softmax(1)
+        weight_NL1: Tensor = self.score(self.lstm(x_NLD)[0]).softmax(1)
         return (x_NLD * weight_NL1).sum(1)
 
 
-def attention_layer(kind: Attention, in_dim: int, width: int, heads: int, edge_dim: int) -> nn.Module:
+def attention_layer(
+    kind: Attention, in_dim: int, width: int, heads: int, edge_dim: int
+) -> nn.Module:
     """A GAT or GATv2 whose heads beside each other have the given width."""
     layer = GATConv if kind == "gat" else GATv2Conv
     return layer(in_dim, width // heads, heads, edge_dim)

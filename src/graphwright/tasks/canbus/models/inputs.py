@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import DataError
+from graphwright.nn.attention_graph import AttentionGraph
 from graphwright.nn.edges import SortedEdges
-from graphwright.nn.graph_attention import AttentionGraph
 
 __all__ = ["UNKNOWN", "IdTable", "Standardise", "WindowInputs"]
 

@@ -3,8 +3,8 @@
 Parts are errors, positive and with long tails, in units of their own: their logarithms are
 standardised by benign windows, z = (log(part + 1e-6) - mean) / sd, and the score is
 sqrt(mean over parts of softplus(z)^2). What is below its benign mean hardly counts, and one part
-far above is enough. The anomaly sigmoid(4 (score - threshold) / (threshold - median)), with a benign
-quantile as threshold and the benign median, is 0.5 at the threshold and 0.02 at the median.
+far above is enough. The anomaly sigmoid(4 (score - threshold) / (threshold - median)), with a
+benign quantile as threshold and the benign median, is 0.5 at the threshold and 0.02 at the median.
 
 Legend: B = windows, P = parts.
 """

@@ -26,8 +26,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import ConfigError
+from graphwright.nn.attention_graph import with_self_loops
 from graphwright.nn.edges import SortedEdges
-from graphwright.nn.graph_attention import Attends, with_self_loops
+from graphwright.nn.graph_attention import Attends
 from graphwright.tasks.canbus.model_configs import VGAEConfig
 from graphwright.tasks.canbus.models.gat import attention_layer
 from graphwright.tasks.canbus.models.inputs import WindowInputs
@@ -212,8 +213,10 @@ class _Normed(nn.Module):
         return elu(self.norm(self.attention(x_ND, graph)))
 
 
-def _neighbour_head(config: VGAEConfig, size: int) -> nn.Sequential:
-    dim = config.hidden_dims[-1]
+def _neighbour_head(config: VGAEConfig, size: int) -> nn.Module:
+    dim = config.neighbour_dim
+    if not dim:
+        return nn.Linear(config.latent_dim, size)
     return nn.Sequential(nn.Linear(config.latent_dim, dim), nn.ELU(), nn.Linear(dim, size))
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any
 from graphwright.data.rejects import Rejects
 from graphwright.errors import MissingExtraError
 from graphwright.tasks.canbus.frames import Frames
-from graphwright.tasks.canbus.readers.content import beginning
+from graphwright.tasks.canbus.readers.content import Content, beginning
 from graphwright.tasks.canbus.readers.messages import frames_of_messages, reason_against
 
 __all__ = ["LOG_FORMATS", "log_frames"]
@@ -55,11 +55,12 @@ def _messages(path: Path, reader: Any, rejects: Rejects) -> Iterator[Any]:
     try:
         with _opened(path, is_text=reader.__name__ != "BLFReader") as file:
             messages = reader(file)
+            promised = getattr(messages, "file_size", 0)
             for number, message in enumerate(messages, 1):  # noqa: B007
                 yield message
-            # a .blf knows its size; python-can ends without a word where it is cut off
-            if getattr(messages, "file_size", 0) > file.tell():
-                raise EOFError
+        # a .blf knows its size; python-can ends without a word where it is cut off
+        if promised > sum(map(len, Content(path))):
+            raise EOFError
     except Exception as error:  # python-can raises whatever its parsers meet
         what = f"python-can cannot read on ({type(error).__name__})"
         rejects.add(str(path), f"message {number + 1}", what)

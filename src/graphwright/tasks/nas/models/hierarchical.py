@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import DataError
 from graphwright.nn.dag import StackedGraphs
-from graphwright.nn.edges import SortedEdges
 from graphwright.nn.gin import StackedGINEncoder
 from graphwright.nn.stacked import StackedLinear, stacked_dropout
 from graphwright.tasks.nas.model_configs import HierarchicalConfig
@@ -70,8 +69,8 @@ class HierarchicalModel(nn.Module):
         number_N = chosen_N.cumsum(0) - 1
         inside_E = chosen_N[batch.edge_index].all(0)
         ptr = torch.cat([number_N.new_zeros(1), chosen_N.cumsum(0)])[batch.node_ptr]
-        edges = SortedEdges.build(number_N[batch.edge_index[:, inside_E]], int(ptr[-1]))
-        return StackedGraphs(edges, ptr, forward=self.members, reverse=self.members)
+        inner = number_N[batch.edge_index[:, inside_E]]
+        return StackedGraphs(inner, ptr, int(ptr[-1]), forward=self.members, reverse=self.members)
 
     def _dropped(self, x: Tensor) -> Tensor:
         return stacked_dropout(x, self.dropout, self.training)
