@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from graphwright.tasks.canbus.capture_writer import write_capture
+from graphwright.tasks.canbus.traffic import generate_traffic
+
 __all__ = ["CONTRACTS", "SETTINGS", "Contract", "cut_in_half"]
 
 SETTINGS = ("tracking.mlflow=off", "training.threads=1", "training.log_every=1")
@@ -73,6 +76,13 @@ def _architectures(folder: Path) -> Path:
     return path
 
 
+def _capture(folder: Path) -> Path:
+    """Two seconds of a vehicle's traffic, in the columns of can-train-and-test."""
+    path = folder / "drive.csv"
+    write_capture(generate_traffic(2.0, 5), path)
+    return path
+
+
 _SMALL = ("data.source.count=40", "training.epochs=2", "model.hidden_dim=16", "model.num_layers=2")
 
 CONTRACTS: tuple[Contract, ...] = (
@@ -103,5 +113,22 @@ CONTRACTS: tuple[Contract, ...] = (
         overfit_samples=4,
         overfit_steps=200,
         overfit_loss=0.05,
+    ),
+    *(
+        Contract(
+            preset=f"canbus/automotive_traffic_{name}",
+            sample=_capture,
+            overrides=("data.source.seconds=3", "training.epochs=2", "loading.batch_size=16"),
+            variants=("model.dropout=0",),
+            damage=_scribble_over,
+            overfit=("model.unknown_rate=0",),
+            overfit_samples=4,
+            overfit_steps=150,
+            overfit_loss=loss,
+        )
+        for name, loss in (
+            ("classifier_gat_tiny_no_all_samples", 0.05),
+            ("unsupervised_vgae_tiny_no_normals_only", 0.6),
+        )
     ),
 )

@@ -65,6 +65,24 @@ def test_the_fused_encoder_equals_its_operators(shared, layers, relu):
     torch.testing.assert_close(fused.eval()(x, graphs), parts.eval()(twin, graphs))
 
 
+@pytest.mark.parametrize("relu", [False, True])
+def test_pooling_inside_is_pooling_behind(relu):
+    torch.manual_seed(0)
+    edge_index, ptr = random_dags()
+    graphs = stacked(edge_index, ptr, forward=2, reverse=2)
+    one = StackedGINEncoder(4, 5, 7, 3, relu=relu).double()
+    two, x = copy.deepcopy(one), torch.randn(int(ptr[-1]), 5, dtype=torch.float64)
+    for encoder in (one, two):
+        inside = encoder is one
+        out = encoder.pooled(x, graphs) if inside else graphs.pool_mean(encoder(x, graphs))
+        (out**3).sum().backward()
+    for ours, theirs in zip(one.parameters(), two.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    torch.testing.assert_close(
+        one.eval().pooled(x, graphs), graphs.pool_mean(two.eval()(x, graphs))
+    )
+
+
 def test_every_copy_of_an_encoder_equals_torch_geometric_with_batch_norm():
     geometric = pytest.importorskip("torch_geometric.nn")
     torch.manual_seed(0)

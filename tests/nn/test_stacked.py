@@ -11,6 +11,7 @@ from graphwright.nn.stacked import (
     StackedBatchNorm,
     StackedEmbedding,
     StackedLinear,
+    StackedMLP,
     stacked_dropout,
 )
 
@@ -37,6 +38,28 @@ def test_linear_starts_like_torch():
     for mine, yours in ((ours.weight, theirs.weight), (ours.bias, theirs.bias)):
         assert mine.std().item() == pytest.approx(yours.std().item(), rel=0.05)
         assert mine.abs().max().item() == pytest.approx(yours.abs().max().item(), rel=0.01)
+
+
+def test_the_fused_head_equals_its_operators():
+    torch.manual_seed(0)
+    head = StackedMLP(3, 5, 6, 2).double()
+    x = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(head(x), head.out(head.hidden(x).relu()))
+    torch.testing.assert_close(head.eval()(x), head.train()(x))
+    names = ["hidden.weight", "hidden.bias", "out.weight", "out.bias"]
+
+    def run(x, *weights):
+        return torch.func.functional_call(head, dict(zip(names, weights, strict=True)), (x,))
+
+    weights = [p.detach().clone().requires_grad_() for p in head.parameters()]
+    assert torch.autograd.gradcheck(run, (x, *weights))
+
+
+def test_a_head_with_dropout_has_it_in_training_only():
+    head, x = StackedMLP(2, 5, 64, 1, dropout=0.5), torch.randn(2, 4, 5)
+    assert not torch.equal(head(x), head(x))
+    head.eval()
+    assert torch.equal(head(x), head(x))
 
 
 def test_each_copy_has_its_own_embedding():

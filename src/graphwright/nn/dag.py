@@ -116,6 +116,15 @@ class StackedGraphs:
             pooled = _PoolMean.apply(flat_NF, self)  # type: ignore[no-untyped-call]
         return pooled.view(len(self.node_ptr) - 1, copies, -1).transpose(0, 1)
 
+    def mean_of_rows(self, x_NF: Tensor) -> Tensor:
+        """Mean over the nodes of each graph `[B, F]`, without gradient."""
+        total_BF = bag_sum(x_NF, self.every_node, self.node_ptr)
+        return total_BF.mul_(self.graph_share.to(x_NF.dtype))
+
+    def spread_over_rows(self, x_BF: Tensor) -> Tensor:
+        """The adjoint of `mean_of_rows`: `[N, F]`."""
+        return (x_BF * self.graph_share.to(x_BF.dtype)).index_select(0, self.node_graph)
+
     def degree(self, dtype: torch.dtype) -> Tensor:
         """Number of neighbours that send to each node `[C, N, 1]`."""
         count_NW = self.rows.in_degree().view(self.num_nodes, self.directions).to(dtype)
@@ -192,10 +201,9 @@ class _PoolMean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_NF: Tensor, graphs: StackedGraphs) -> Tensor:
         ctx.graphs = graphs
-        ctx.share_B1 = graphs.graph_share.to(x_NF.dtype)
-        return bag_sum(x_NF, graphs.every_node, graphs.node_ptr).mul_(ctx.share_B1)
+        return graphs.mean_of_rows(x_NF)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_BF: Tensor) -> tuple[Tensor, None]:
-        return (grad_BF * ctx.share_B1).index_select(0, ctx.graphs.node_graph), None
+        return ctx.graphs.spread_over_rows(grad_BF), None

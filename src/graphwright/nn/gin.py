@@ -11,14 +11,14 @@ Legend: L = layers, C = copies, N = nodes, D = features in, K = features out.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from graphwright.nn.dag import StackedGraphs
-from graphwright.nn.edges import SortedEdges, bag_sum
+from graphwright.nn.edges import bag_sum
 from graphwright.nn.stacked import StackedLinear
 
 __all__ = ["StackedGIN", "StackedGINEncoder"]
@@ -93,15 +93,23 @@ class StackedGINEncoder(nn.Module):
 
     def forward(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
         """`[C, N, D]`, or `[N, D]` that all copies share, to `[C, N, K]`."""
+        return self._encode(x, graphs, pool=False)
+
+    def pooled(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
+        """The mean over the nodes of each graph of what `forward` gives: `[C, B, K]`."""
+        return self._encode(x, graphs, pool=True)
+
+    def _encode(self, x: Tensor, graphs: StackedGraphs, *, pool: bool) -> Tensor:
         if torch.compiler.is_compiling() or not self.training or graphs.num_nodes < 2:
-            return self._plainly(x, graphs)
+            out_CNK = self._plainly(x, graphs)
+            return graphs.pool_mean(out_CNK) if pool else out_CNK
         total_CND = graphs.sum_with_self(x)
         weights = (self.first, self.inner, self.bias, self.weight, self.shift)
-        averages = self.mean, self.variance, self.momentum, self.eps
+        settings = _Settings(graphs, self.relu, pool, self.momentum, self.eps)
         out: Tensor = _GINEncoder.apply(  # type: ignore[no-untyped-call]
-            total_CND, *weights, graphs.rows, averages, self.relu
+            total_CND, *weights, self.mean, self.variance, settings
         )
-        return out.transpose(0, 1)
+        return out
 
     def _plainly(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
         """Operator by operator: outside of training, and for `torch.compile`."""
@@ -120,8 +128,19 @@ class StackedGINEncoder(nn.Module):
         return x
 
 
+class _Settings(NamedTuple):
+    graphs: StackedGraphs
+    relu: bool
+    pool: bool
+    momentum: float
+    eps: float
+
+
 class _GINEncoder(torch.autograd.Function):
-    """From the first sum over neighbours on, with values as in `_plainly`; gives `[N, C, K]`."""
+    """From the first sum over neighbours on, with values as in `_plainly`.
+
+    Inside, features lie in memory as `[N, C, K]`: rows for the reductions and the normalisation.
+    """
 
     @staticmethod
     def forward(
@@ -132,83 +151,74 @@ class _GINEncoder(torch.autograd.Function):
         bias: Tensor,
         weight: Tensor,
         shift: Tensor,
-        edges: SortedEdges,
-        averages: tuple[Tensor, Tensor, float, float],
-        relu: bool,
+        mean: Tensor,
+        variance: Tensor,
+        settings: _Settings,
     ) -> Tensor:
-        maps, kept = (first_CDK, *inner.unbind()), list[Any]()
-        means, variances, momentum, eps = averages
-        copies, nodes, dim = total_CND.shape[0], total_CND.shape[1], inner.shape[3]
-        for layer, bias_C1K in enumerate(bias.unbind()):
-            hidden_CNK = torch.baddbmm(bias_C1K, total_CND, maps[2 * layer]).relu_()
-            mixed_NCK = hidden_CNK.new_empty(nodes, copies, dim)
-            torch.bmm(hidden_CNK, maps[2 * layer + 1], out=mixed_NCK.transpose(0, 1))
-            mixed_NF = mixed_NCK.view(nodes, -1)
-            scale, offset = weight[layer].view(-1), shift[layer].view(-1)
-            running = means[layer].view(-1), variances[layer].view(-1)
-            out_NF, mean_F, inverse_F = torch.native_batch_norm(
-                mixed_NF, scale, offset, *running, True, momentum, eps
-            )
-            out_NF = out_NF.relu_() if relu else out_NF
-            kept.append((total_CND, hidden_CNK, mixed_NF, scale, mean_F, inverse_F, out_NF))
-            if layer < len(bias) - 1:
-                rows = out_NF.view(edges.num_nodes, -1)
+        graphs, maps, kept = settings.graphs, (first_CDK, *inner.unbind()), list[Any]()
+        (copies, nodes, _), dim, edges = total_CND.shape, inner.shape[3], graphs.rows
+        norms = (part.flatten(1).unbind() for part in (weight, shift, mean, variance))
+        layers = zip(bias.unbind(), maps[::2], maps[1::2], *norms, strict=True)
+        for bias_C1K, first, second, scale_F, shift_F, mean_F, variance_F in layers:
+            if kept:
+                rows = kept[-1][-1].view(edges.num_nodes, -1)
                 total = bag_sum(rows, edges.source, edges.target_ptr).add_(rows)
                 total_CND = total.view(nodes, copies, dim).transpose(0, 1)
-        # the output itself must not be kept beside the graph that it belongs to
-        out_NCK = kept[-1][-1].view(nodes, copies, dim)
-        kept[-1] = (*kept[-1][:-1], None)
-        ctx.save_for_backward(first_CDK, inner, out_NCK)
-        ctx.kept, ctx.edges, ctx.relu = kept, edges, relu
-        return out_NCK
+            hidden_CNK = torch.baddbmm(bias_C1K, total_CND, first).relu_()
+            mixed_NCK = hidden_CNK.new_empty(nodes, copies, dim)
+            torch.bmm(hidden_CNK, second, out=mixed_NCK.transpose(0, 1))
+            mixed_NF = mixed_NCK.view(nodes, -1)
+            out_NF, batch_mean_F, inverse_F = torch.native_batch_norm(
+                mixed_NF, scale_F, shift_F, mean_F, variance_F, True, *settings[3:]
+            )
+            out_NF = out_NF.relu_() if settings.relu else out_NF
+            kept.append((total_CND, hidden_CNK, mixed_NF, scale_F, batch_mean_F, inverse_F, out_NF))
+        # an output must not be kept beside the graph that it belongs to: a copy
+        out_NF = graphs.mean_of_rows(out_NF) if settings.pool else out_NF.clone()
+        ctx.save_for_backward(first_CDK, inner)
+        ctx.kept, ctx.settings = kept, settings
+        return out_NF.view(-1, copies, dim).transpose(0, 1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_NCK: Tensor) -> tuple[Tensor | None, ...]:
-        first_CDK, inner, out_NCK = ctx.saved_tensors
-        edges, kept, maps = ctx.edges, ctx.kept, (first_CDK, *inner.unbind())
-        nodes, copies, dim = out_NCK.shape
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        first_CDK, inner = ctx.saved_tensors
+        settings, kept, maps = ctx.settings, ctx.kept, (first_CDK, *inner.unbind())
+        graphs, edges = settings.graphs, settings.graphs.rows
+        (copies, _, dim), nodes = grad.shape, graphs.num_nodes
         grad_first, grad_inner = torch.empty_like(first_CDK), torch.empty_like(inner)
         grad_maps = (grad_first, *grad_inner.unbind())
         grad_bias = inner.new_empty(len(kept), copies, 1, dim)
-        small: list[tuple[Tensor, Tensor]] = []
+        grad_biases, norms, grad_total = grad_bias.unbind(), list[tuple[Tensor, Tensor]](), None
         threshold, batch_norm = _ATEN.threshold_backward, _ATEN.native_batch_norm_backward
-        grad_total, grad_NF = None, grad_NCK.reshape(nodes, -1)
+        grad_NF = grad.transpose(0, 1).reshape(grad.shape[1], -1)
+        if settings.pool:
+            grad_NF = graphs.spread_over_rows(grad_NF)
         for layer in reversed(range(len(kept))):
-            total_CND, hidden_CNK, mixed_NF, scale, mean_F, inverse_F, out_NF = kept[layer]
-            if ctx.relu:
-                out_NF = out_NCK.view(nodes, -1) if out_NF is None else out_NF
+            total_CND, hidden_CNK, mixed_NF, scale_F, mean_F, inverse_F, out_NF = kept[layer]
+            if settings.relu:
                 grad_NF = threshold(grad_NF, out_NF, 0)
             grad_NF, *pair = batch_norm(
-                grad_NF, mixed_NF, scale, None, None, mean_F, inverse_F, True, 0.0, [True] * 3
+                grad_NF, mixed_NF, scale_F, None, None, mean_F, inverse_F, True, 0.0, _ALL
             )
-            small.append(tuple(pair))
+            norms.append(tuple(pair))
             grad_CNK = grad_NF.view(nodes, copies, dim).transpose(0, 1)
             torch.bmm(hidden_CNK.mT, grad_CNK, out=grad_maps[2 * layer + 1])
             back_CNK = threshold(torch.bmm(grad_CNK, maps[2 * layer + 1].mT), hidden_CNK, 0)
             torch.bmm(total_CND.mT, back_CNK, out=grad_maps[2 * layer])
-            torch.sum(back_CNK, 1, keepdim=True, out=grad_bias[layer])
+            torch.sum(back_CNK, 1, keepdim=True, out=grad_biases[layer])
             if layer:
-                grad_NCK = torch.empty_like(out_NCK)
-                torch.bmm(back_CNK, maps[2 * layer].mT, out=grad_NCK.transpose(0, 1))
-                rows = grad_NCK.view(edges.num_nodes, -1)
+                sent_NCK = inner.new_empty(nodes, copies, dim)
+                torch.bmm(back_CNK, maps[2 * layer].mT, out=sent_NCK.transpose(0, 1))
+                rows = sent_NCK.view(edges.num_nodes, -1)
                 sent = bag_sum(rows, edges.target_by_source, edges.source_ptr)
                 grad_NF = sent.add_(rows).view(nodes, -1)
             elif ctx.needs_input_grad[0]:
                 grad_total = torch.bmm(back_CNK, first_CDK.mT)
-        scales, shifts = (torch.stack(parts[::-1]) for parts in zip(*small, strict=True))
+        scales, shifts = (torch.stack(parts[::-1]) for parts in zip(*norms, strict=True))
         shape = (len(kept), copies, dim)
-        return (
-            grad_total,
-            grad_first,
-            grad_inner,
-            grad_bias,
-            scales.view(shape),
-            shifts.view(shape),
-            None,
-            None,
-            None,
-        )
+        grads = (grad_total, grad_first, grad_inner, grad_bias)
+        return *grads, scales.view(shape), shifts.view(shape), None, None, None
 
 
-_ATEN = torch.ops.aten
+_ATEN, _ALL = torch.ops.aten, [True, True, True]

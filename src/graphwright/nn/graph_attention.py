@@ -15,6 +15,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from graphwright.nn.attention_graph import spread_heads
+
 __all__ = ["Attends", "GATConv", "GATv2Conv"]
 
 
@@ -68,8 +70,8 @@ class GATConv(nn.Module):
     def forward(self, x_ND: Tensor, graph: Attends) -> Tensor:
         """`[N, in_dim]` to `[N, K]`."""
         x_NK = self.linear(x_ND)
-        x_NHC = x_NK.view(-1, *self.left.shape)
-        left_NH, right_NH = (x_NHC * self.left).sum(2), (x_NHC * self.right).sum(2)
+        ends_KH = torch.cat([spread_heads(self.left), spread_heads(self.right)], dim=1)
+        left_NH, right_NH = (x_NK @ ends_KH).chunk(2, dim=1)
         score = graph.pair_scores(left_NH, right_NH, self._edge_weight())
         return graph.weighted_sum(graph.softmax(score), x_NK) + self.bias
 

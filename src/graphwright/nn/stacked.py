@@ -9,11 +9,19 @@ Legend: C = copies, R = rows (nodes or graphs), D = features, K = features out.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-__all__ = ["StackedBatchNorm", "StackedEmbedding", "StackedLinear", "stacked_dropout"]
+__all__ = [
+    "StackedBatchNorm",
+    "StackedEmbedding",
+    "StackedLinear",
+    "StackedMLP",
+    "stacked_dropout",
+]
 
 
 class StackedLinear(nn.Module):
@@ -48,6 +56,56 @@ class StackedLinear(nn.Module):
         """The sizes, for `print(model)`."""
         copies, in_dim, out_dim = self.weight.shape
         return f"copies={copies}, {in_dim} -> {out_dim}, bias={self.bias is not None}"
+
+
+class StackedMLP(nn.Module):
+    """out[c] = relu(x[c] W1[c] + b1[c]) W2[c] + b2[c]: the head of a small predictor.
+
+    Args:
+        copies: C.
+        in_dim: D.
+        hidden_dim: features in between.
+        out_dim: K.
+        dropout: share of those that is zeroed in training.
+    """
+
+    def __init__(
+        self, copies: int, in_dim: int, hidden_dim: int, out_dim: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.hidden = StackedLinear(copies, in_dim, hidden_dim)
+        self.out = StackedLinear(copies, hidden_dim, out_dim)
+
+    def forward(self, x_CRD: Tensor) -> Tensor:
+        """`[C, R, D]` to `[C, R, K]`."""
+        hidden, out = self.hidden, self.out
+        if torch.compiler.is_compiling() or not self.training or self.dropout:
+            inside = stacked_dropout(hidden(x_CRD).relu(), self.dropout, self.training)
+            plain: Tensor = out(inside)
+            return plain
+        weights = hidden.weight, hidden.bias, out.weight, out.bias
+        fused: Tensor = _MLP.apply(x_CRD, *weights)  # type: ignore[no-untyped-call]
+        return fused
+
+
+class _MLP(torch.autograd.Function):
+    """One node of autograd's graph instead of three, and no saved pre-activation."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+        hidden = torch.baddbmm(b1, x, w1).relu_()
+        ctx.save_for_backward(x, w1, w2, hidden)
+        return torch.baddbmm(b2, hidden, w2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, w1, w2, hidden = ctx.saved_tensors
+        back = torch.ops.aten.threshold_backward(torch.bmm(grad, w2.mT), hidden, 0)
+        grad_x = torch.bmm(back, w1.mT) if ctx.needs_input_grad[0] else None
+        first = torch.bmm(x.mT, back), back.sum(1, keepdim=True)
+        return grad_x, *first, torch.bmm(hidden.mT, grad), grad.sum(1, keepdim=True)
 
 
 class StackedEmbedding(nn.Module):

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from canbus_windows import window_batch, window_state
+from model_windows import window_batch, window_state
 
 from graphwright.tasks.canbus.build import build_model
 from graphwright.tasks.canbus.losses import classifier_loss, vgae_loss

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from canbus_windows import KNOWN, window_batch, window_state
+from model_windows import KNOWN, window_batch, window_state
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import ConfigError, DataError
@@ -209,6 +209,18 @@ def test_calibrated_scores_of_benign_windows():
     strange = window_batch(windows=100, seed=9)
     attack = strange.graphs["label"] > 0
     assert model.score(strange)[attack].mean() > model.score(strange)[~attack].mean() + 0.2
+
+
+def test_the_score_by_hand_leaves_the_divergence_out():
+    model = build_model(SMALL["vgae"], window_state()).eval()
+    benign = [window_batch(windows=50, seed=1, attacks=False)]
+    found = calibrate(model, benign, rate=0.05)
+    output = model(benign[0])
+    assert list(node_errors(output)) == ["features", "kl", "id", "neighbours"]
+    z = ((model.parts(output) + 1e-6).log() - torch.tensor(found.mean)) / torch.tensor(found.sd)
+    scored = torch.nn.functional.softplus(z[:, [0, 2, 3, 4, 6, 7]])
+    torch.testing.assert_close(model.score(benign[0]), scored.pow(2).mean(1).sqrt())
+    torch.testing.assert_close(z.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
 
 
 def test_calibration_refuses_attacks_and_nothing():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from canbus_windows import window_batch, window_state
+from model_windows import window_batch, window_state
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import DataError

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from canbus_windows import window_batch, window_state
+from model_windows import window_batch, window_state
 
 from graphwright.errors import ConfigError
 from graphwright.tasks.canbus.build import build_model

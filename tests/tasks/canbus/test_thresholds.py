@@ -115,7 +115,7 @@ def test_a_prefix_keeps_its_promise_on_what_follows() -> None:
 def test_a_prefix_needs_enough_windows() -> None:
     scores, time = np.arange(99.0), np.arange(99.0)
     assert prefix_threshold(scores, time, start=0.0, seconds=1000, rate=0.01) == 98.0
-    with pytest.raises(DataError, match="hold 98 windows, a false-positive rate of 0.01 needs 99"):
+    with pytest.raises(DataError, match=r"hold 98 windows, .* needs 99"):
         prefix_threshold(scores, time, start=0.0, seconds=97.5, rate=0.01)
     with pytest.raises(DataError, match="not finite"):
         prefix_threshold(np.full(99, np.nan), time, start=0.0, seconds=1000, rate=0.01)

@@ -183,14 +183,14 @@ def test_numbers_of_parameters():
 def test_one_more_output_where_feasibility_is_learnt():
     config = NasConfig(data=NasData(labels=LabelsConfig(feasibility=True)))
     model = build_model(config, _state(False))
-    assert model(_graphs().batch(np.arange(3))).values_MBT.shape == (8, 3, 2)
+    assert model(_graphs().batch(np.arange(3))).values_MBT.shape == (config.model.members, 3, 2)
 
 
 def test_the_papers_output_is_between_0_and_20():
     torch.manual_seed(0)
     model = build_model(_config("fr_nas", paper=True), _state(False))
     with torch.no_grad():
-        model.out.weight.mul_(1e4)
+        model.head.out.weight.mul_(1e4)
     values = model(_graphs().batch(np.arange(12))).values_MBT
     assert (values >= 0).all()
     assert (values <= 20).all()
@@ -200,10 +200,10 @@ def test_fr_nas_predicts_the_mean_of_two_encoders():
     torch.manual_seed(0)
     model = build_model(_config("fr_nas"), _state(False)).eval()
     batch = _graphs().batch(np.arange(5))
-    predicted = model(batch)
+    predicted, head = model(batch), model.head
     heads = [
-        (pooled[0] @ model.hidden.weight[i] + model.hidden.bias[i]).relu() @ model.out.weight[i]
-        + model.out.bias[i]
+        (pooled[0] @ head.hidden.weight[i] + head.hidden.bias[i]).relu() @ head.out.weight[i]
+        + head.out.bias[i]
         for i, pooled in enumerate((predicted.forward_MBD, predicted.reverse_MBD))
     ]
     torch.testing.assert_close(predicted.values_MBT[0], (heads[0] + heads[1]) / 2)

@@ -49,6 +49,28 @@ def test_no_group_is_on_two_sides(groups: list[int], seed: int) -> None:
     assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
 
 
+def test_a_large_group_counts_as_in_a_random_split() -> None:
+    """A thousand twins must not fill a training split of fifty."""
+    groups_N = np.concatenate([np.zeros(1000, np.int64), np.arange(1, 3001)])
+    config = SplitConfig(train=50, val=10, test=500, by="group")
+    shares = []
+    for seed in range(60):
+        train = split_rows(len(groups_N), config, seed, groups_N)["train"]
+        shares.append(float((groups_N[train] == 0).mean()))
+    assert 0.1 < np.mean(shares) < 0.4  # a quarter of all rows
+    assert max(shares) < 0.9
+
+
+def test_the_groups_held_out_do_not_depend_on_the_training_size() -> None:
+    groups_N = np.random.default_rng(0).integers(0, 400, 1000)
+    small, large = (
+        split_rows(1000, SplitConfig(train=n, val=10, test=300, by="group"), 3, groups_N)
+        for n in (50, 200)
+    )
+    assert np.array_equal(small["test"], large["test"])
+    assert np.isin(small["train"], large["train"]).all()
+
+
 def test_too_few_rows_and_no_groups_are_told() -> None:
     with pytest.raises(DataError, match="asks for"):
         split_rows(100, SplitConfig(train=90, val=10, test=10), seed=0)

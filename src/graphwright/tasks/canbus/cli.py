@@ -16,6 +16,10 @@ import click
 
 __all__ = ["COMMANDS"]
 
+# The thread that receives waits for so long, at most, until the one that scores lets it stamp a
+# frame's arrival; Python's 5 ms are as long as a verdict may take.
+_SWITCH_S = 5e-4
+
 
 def _root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
     return click.option(
@@ -108,6 +112,7 @@ def _settle() -> None:
     import torch
 
     torch.set_num_threads(1)  # a window is too small to share
+    sys.setswitchinterval(_SWITCH_S)
     gc.collect()
     gc.freeze()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

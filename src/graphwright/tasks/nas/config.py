@@ -27,6 +27,9 @@ class LossConfig:
     name: Literal["mse", "pairwise_hinge", "list_mle", "warp"] = "mse"
     margin: Annotated[float, Field(ge=0)] = 0.1
     """Of pairwise_hinge and warp, in units of the transformed labels."""
+    anchor: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of the squared error beside a ranking loss, which alone fixes no unit: with it,
+    predictions are labels and not only an order."""
     relation: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Weight of the relation between the embeddings of both directions; 0 is off."""
     relation_kind: Literal["distances", "instance_graph"] = "distances"

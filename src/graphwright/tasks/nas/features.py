@@ -19,6 +19,7 @@ from graphwright.tasks.nas.arch import INPUT, OUTPUT, UNKNOWN, Cells
 from graphwright.tasks.nas.columns import ColumnScaler
 from graphwright.tasks.nas.loaded import Loaded
 from graphwright.tasks.nas.paths import longest_path_ops, path_statistics
+from graphwright.tasks.nas.wiring import edge_kinds, operations_on_paths
 
 __all__ = [
     "computed_features",
@@ -33,10 +34,14 @@ Index = NDArray[np.int64]
 _FORMULAS = ("params", "flops")  # what the module of a space may offer
 _CLOSE = 0.02
 _FIXED = frozenset({INPUT, OUTPUT, UNKNOWN})
+# beyond it (networks of many types) there are more kinds of edges than training architectures
+_MOST_EDGE_KINDS = 256
 
 
 def graph_features(cells: Cells, types: Sequence[str]) -> tuple[Float, list[str]]:
     """What pruned graphs show: nodes, edges, paths, and operations of the whole and on the way.
+
+    Which operation feeds which is counted where there are few types, as in a space of cells.
 
     Args:
         cells: pruned architectures.
@@ -60,7 +65,13 @@ def graph_features(cells: Cells, types: Sequence[str]) -> tuple[Float, list[str]
     names += [f"count {types[code]}" for code in kept]
     names += [f"longest_path {types[code]}" for code in kept]
     columns = [np.stack(whole, axis=1), all_AT[:, kept], longest_AT[:, kept]]
-    return np.concatenate(columns, axis=1, dtype=np.float64), names
+    on_paths = operations_on_paths(cells, len(types))
+    for word in ("least", "mean", "most"):
+        columns.append(getattr(on_paths, word)[:, kept])
+        names += [f"{word}_on_path {types[code]}" for code in kept]
+    kinds_AK, kinds = _edges(cells, types)
+    columns.append(kinds_AK)
+    return np.concatenate(columns, axis=1, dtype=np.float64), names + kinds
 
 
 def table_features(
@@ -161,6 +172,18 @@ def scaled_features(values_AF: Float, scaler: ColumnScaler) -> NDArray[np.float3
             fix="every row of the table that the model was trained on had it: fill the gaps",
         )
     return np.concatenate([scaled_AF, present_AF[:, gaps_F]], axis=1, dtype=np.float32)
+
+
+def _edges(cells: Cells, types: Sequence[str]) -> tuple[NDArray[np.int64], list[str]]:
+    """Edges from every type to every type, where these are not too many `[A, K]`."""
+    senders = [code for code, name in enumerate(types) if name not in (OUTPUT, UNKNOWN)]
+    receivers = [code for code, name in enumerate(types) if name not in (INPUT, UNKNOWN)]
+    count = len(senders) * len(receivers)
+    if count > _MOST_EDGE_KINDS:
+        return np.zeros((len(cells), 0), np.int64), []
+    kinds_ATT = edge_kinds(cells, len(types))[:, senders][:, :, receivers]
+    names = [f"edge {types[a]} > {types[b]}" for a in senders for b in receivers]
+    return kinds_ATT.reshape(len(cells), count), names
 
 
 def _operations(cells: Cells, types: int) -> NDArray[np.int64]:

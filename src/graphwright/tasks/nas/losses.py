@@ -159,7 +159,7 @@ class _DistanceRelation(torch.autograd.Function):
         slope_MBB = gap_MBB * (grad_M * (4 / (batch * batch)))[:, None, None]
         # equal rows: the distance has no gradient there, 0 is one of its subgradients
         tiny = torch.finfo(both_CBD.dtype).tiny
-        pull_CBB = torch.cat([slope_MBB, -slope_MBB]).div_(distance_CBB.clamp_(min=tiny))
+        pull_CBB = torch.cat([slope_MBB, -slope_MBB]).div_(distance_CBB.clamp(min=tiny))
         pull_CBB.masked_fill_(distance_CBB <= tiny, 0)
         grad_CBD = both_CBD * pull_CBB.sum(2, keepdim=True) - torch.bmm(pull_CBB, both_CBD)
         return grad_CBD[:members], grad_CBD[members:]

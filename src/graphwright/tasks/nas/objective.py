@@ -22,7 +22,10 @@ def objective(predicted: Predicted, batch: GraphBatch, config: NasConfig) -> Ten
     values_MBT, targets = predicted.values_MBT, target_BT.shape[1]
     total_M = values_MBT.new_zeros(len(values_MBT))
     for i in range(targets):
-        total_M = total_M + _loss(config.loss, values_MBT[:, :, i], target_BT[:, i], valid_BT[:, i])
+        labels = (values_MBT[:, :, i], target_BT[:, i], valid_BT[:, i])
+        total_M = total_M + _loss(config.loss, *labels)
+        if config.loss.anchor:
+            total_M = total_M + config.loss.anchor * losses.mse(*labels)
     if config.loss.relation:
         total_M = _with_relation(total_M, predicted, config.loss)
     if config.data.labels.feasibility:

@@ -53,7 +53,7 @@ _FR_ADAM = OptimizerConfig(name="adam", lr=5e-3, weight_decay=1e-4, betas=(0.0, 
 RECIPES: dict[str, Recipe] = {
     "dag_ensemble": Recipe(
         model=DagEnsembleConfig(),
-        loss=LossConfig(name="pairwise_hinge"),
+        loss=LossConfig(name="pairwise_hinge", anchor=0.1),
         graph=GraphConfig(prune=True, features=True),
         labels=LabelsConfig(transform="rank"),
         epochs=100,

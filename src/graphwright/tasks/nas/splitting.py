@@ -19,38 +19,51 @@ def split_rows(
 ) -> dict[str, Index]:
     """Rows of each split, ascending; what is asked of none of them is left out.
 
-    The test split is dealt first and the training split last, so that for one seed a smaller
-    training split is part of a larger one, with the same rows held out.
+    For one seed a smaller training split is part of a larger one, with the same rows held out (by
+    group: up to a quarter of the rows).
 
     Args:
         count: rows, N.
         config: amounts: a count above 1, or a share of the rows.
         seed: used where the configuration has none of its own.
-        groups_N: equal for architectures that are the same function; needed by `by="group"`. No
-            group is then on two sides: what a full split leaves of a group is left out.
+        groups_N: equal for architectures that are the same function; needed by `by="group"`. Whole
+            groups are then dealt to the sides, and each split is drawn from its side, so that a
+            group of a thousand twins counts as often as it would in a random split.
 
     Raises:
         DataError: more rows are asked for than there are, or there are no groups.
     """
     rng = np.random.default_rng([config.seed if config.seed is not None else seed, 0x5EED])
+    amounts = _amounts(config, count)
     if config.by == "random":
-        order, group_N = rng.permutation(count), np.arange(count)
-    elif groups_N is None:
+        return _deal(rng.permutation(count), amounts)
+    if groups_N is None:
         raise DataError(
             "data.split.by=group needs to know which architectures are the same function",
             fix="name the column in data.source.group",
         )
-    else:
-        order, group_N = _by_group(groups_N, rng)
-    return _deal(order, group_N[order], _amounts(config, count), count)
+    sides = _sides(groups_N, amounts, rng)
+    return {
+        name: _deal(rng.permutation(sides[name]), {name: amounts[name]})[name] for name in sides
+    }
 
 
-def _by_group(groups_N: NDArray[np.integer], rng: np.random.Generator) -> tuple[Index, Index]:
-    """Groups in random order, each one's rows together and in random order."""
-    _, member_N = np.unique(groups_N, return_inverse=True)
-    place = rng.permutation(int(member_N.max(initial=-1)) + 1)
-    shuffled = rng.permutation(len(groups_N))
-    return shuffled[np.argsort(place[member_N[shuffled]], kind="stable")], member_N
+def _sides(
+    groups_N: NDArray[np.integer], amounts: dict[str, int], rng: np.random.Generator
+) -> dict[str, Index]:
+    """Rows of the groups that belong to each split, the test split's first."""
+    _, member_N, sizes = np.unique(groups_N, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(sizes))
+    ends = np.cumsum(sizes[order])
+    # room that no split asks for: half of it to the test side, whatever the training split's size
+    kept = max(amounts["train"], len(groups_N) // 4)
+    spare = max(0, len(groups_N) - kept - amounts["val"] - amounts["test"])
+    first = int(np.searchsorted(ends, amounts["test"] + spare // 2)) + 1
+    second = int(np.searchsorted(ends, ends[min(first, len(ends)) - 1] + amounts["val"])) + 1
+    place = np.empty(len(sizes), np.int64)
+    place[order] = np.searchsorted([first, second], np.arange(len(sizes)), side="right")
+    side_N = place[member_N]
+    return {name: np.flatnonzero(side_N == side) for side, name in enumerate(_DEALT)}
 
 
 def _amounts(config: SplitConfig, count: int) -> dict[str, int]:
@@ -61,18 +74,15 @@ def _amounts(config: SplitConfig, count: int) -> dict[str, int]:
     }
 
 
-def _deal(order: Index, groups: Index, amounts: dict[str, int], count: int) -> dict[str, Index]:
+def _deal(order: Index, amounts: dict[str, int]) -> dict[str, Index]:
+    if sum(amounts.values()) > len(order):
+        raise DataError(
+            f"data.split asks for {amounts}, and {len(order)} architectures are left for that",
+            fix="ask for fewer",
+        )
     parts, start = {}, 0
     for name in _DEALT:
-        end = start + amounts[name]
-        if end > len(order):
-            raise DataError(
-                f"data.split asks for {amounts} of {count} architectures (groups kept whole)",
-                fix="ask for fewer",
-            )
-        parts[name] = np.sort(order[start:end])
-        # the rest of the group that was cut belongs to nobody
-        while 0 < end < len(order) and groups[end] == groups[end - 1]:
-            end += 1
-        start = end
-    return {name: parts[name] for name in reversed(_DEALT)}
+        if name in amounts:
+            parts[name] = np.sort(order[start : start + amounts[name]])
+            start += amounts[name]
+    return {name: parts[name] for name in reversed(_DEALT) if name in parts}

@@ -80,7 +80,7 @@ def evaluate_rows(infer: Infer, data: TaskData, split: str, config: NasConfig) -
         split_rule="by canonical id" if config.data.split.by == "group" else "at random",
         sentinel=tuple(labels.describe(loaded.targets(np.arange(len(loaded))))),
         ceilings=_ceilings(loaded, labels),
-        in_units=config.loss.name == "mse",
+        in_units=config.loss.name == "mse" or config.loss.anchor > 0,
         ops=loaded.ops,
         features=features,
         seed=config.seed,

@@ -2,8 +2,8 @@
 
 Parts are errors, positive and with long tails, in units of their own: their logarithms are
 standardised by benign windows, z = (log(part + 1e-6) - mean) / sd, and the score is
-sqrt(mean over parts of softplus(z)^2). What is below its benign mean hardly counts, and one part
-far above is enough. The anomaly sigmoid(4 (score - threshold) / (threshold - median)), with a
+sqrt(mean over scored parts of softplus(z)^2). What is below its benign mean hardly counts, and one
+part far above is enough. The anomaly sigmoid(4 (score - threshold) / (threshold - median)), with a
 benign quantile as threshold and the benign median, is 0.5 at the threshold and 0.02 at the median.
 
 Legend: B = windows, P = parts.
@@ -11,7 +11,7 @@ Legend: B = windows, P = parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,10 +52,14 @@ class CompositeScore(nn.Module):
 
     Args:
         parts: P.
+        left_out: places of parts that are standardised, for fusion, but not scored.
     """
 
-    def __init__(self, parts: int) -> None:
+    def __init__(self, parts: int, left_out: Sequence[int] = ()) -> None:
         super().__init__()
+        scored = torch.tensor([part for part in range(parts) if part not in left_out])
+        self.register_buffer("scored", scored, persistent=False)
+        self.scored: Tensor
         self.register_buffer("mean", torch.zeros(parts))
         self.register_buffer("sd", torch.ones(parts))
         self.register_buffer("median", torch.tensor(0.0))
@@ -71,7 +75,8 @@ class CompositeScore(nn.Module):
 
     def forward(self, parts_BP: Tensor) -> Tensor:
         """`[B]` scores."""
-        return softplus(self.standardise(parts_BP)).square().mean(1).sqrt()
+        standard_BP = self.standardise(parts_BP).index_select(1, self.scored)
+        return softplus(standard_BP).square().mean(1).sqrt()
 
     def anomaly(self, score_B: Tensor) -> Tensor:
         """`[B]` in 0..1."""

@@ -100,7 +100,9 @@ class VGAEModel(nn.Module):
         size = 0 if self.inputs.table is None else len(self.inputs.table)
         self.id_head = nn.Linear(config.latent_dim, size) if size else None
         self.neighbour_head = _neighbour_head(config, size) if size else None
-        self.composite = CompositeScore(parts=8 if size else 4)
+        kinds = 4 if size else 2
+        # How far a latent vector lies from the prior ranks windows worse than any error does.
+        self.composite = CompositeScore(parts=2 * kinds, left_out=(1, 1 + kinds))
         wanted = state.get("teacher_latent", 0)
         self.projection = nn.Linear(config.latent_dim, wanted) if wanted else None
 
@@ -155,7 +157,7 @@ class VGAEModel(nn.Module):
         return 2 + len(self.composite.mean) + 8
 
     def parts(self, output: VGAEOutput) -> Tensor:
-        """`[B, P]`: mean and largest error of a window's nodes, for each kind of error."""
+        """`[B, P]`: mean, then largest error of a window's nodes, for each kind of error."""
         errors_NP = torch.stack(list(node_errors(output).values()), dim=1)
         return torch.cat([output.graph.pool_mean(errors_NP), output.graph.pool_max(errors_NP)], 1)
 

@@ -115,7 +115,7 @@ class Summary:
             f"{self.alarms} alarms in {self.windows} windows, {self.frames} frames, "
             f"{self.seconds:.1f} s ({self.frames_per_s:,.0f} frames/s)"
         ]
-        if self.calibrated_on:
+        if self.calibrated_on and self.threshold is not None:
             lines.append(f"calibrated on the first {self.calibrated_on} windows")
         if self.latency_p50_s is not None and self.latency_p99_s is not None:
             lines.append(

@@ -24,6 +24,7 @@ __all__ = ["BundleDetector", "Detector", "Scores", "load_detector"]
 
 Scores = NDArray[np.float64]
 _MOST = 3  # ids that an alarm names
+_USUAL = (torch.device("cpu"), torch.float32)
 
 
 class Detector(Protocol):
@@ -67,6 +68,9 @@ class BundleDetector:
     bundle: Bundle
     names: list[str]
     threshold: float = ALARM
+
+    def __post_init__(self) -> None:
+        self._place = model_dtype(self.bundle.model)
 
     @property
     def window(self) -> WindowConfig:
@@ -115,17 +119,20 @@ class BundleDetector:
         return self.names[value] if value < len(self.names) else f"source {value}"
 
     def _batch(self, graphs: WindowGraphs) -> GraphBatch:
-        batch = GraphBatch.from_arrays(
-            node_counts=graphs.node_counts,
-            edge_counts=graphs.edge_counts,
-            edge_index=graphs.edge_index,
-            nodes={"id": graphs.node_id, "x": graphs.node_x},
-            edges={"edge_x": graphs.edge_x},
-            graphs={"stats": graphs.stats},
-            local=True,
+        """What `GraphBatch.from_arrays` makes of them, without its checks: a tenth of the time of
+        a single window."""
+        node_ptr, edge_ptr = _pointer(graphs.node_counts), _pointer(graphs.edge_counts)
+        edge_index = graphs.edge_index + np.repeat(node_ptr[:-1], graphs.edge_counts)
+        batch = GraphBatch(
+            edge_index=torch.from_numpy(edge_index),
+            node_ptr=torch.from_numpy(node_ptr),
+            edge_ptr=torch.from_numpy(edge_ptr),
+            index=torch.arange(len(graphs)),
+            num_nodes=len(graphs.node_id),
+            nodes={"id": torch.from_numpy(graphs.node_id), "x": torch.from_numpy(graphs.node_x)},
+            edges={"edge_x": torch.from_numpy(graphs.edge_x)},
         )
-        device, dtype = model_dtype(self.bundle.model)
-        return batch.to(device, dtype=dtype)
+        return batch if self._place == _USUAL else batch.to(self._place[0], dtype=self._place[1])
 
 
 def load_detector(run: str, *, runs_root: Path, data_root: Path) -> BundleDetector:
@@ -143,3 +150,7 @@ def load_detector(run: str, *, runs_root: Path, data_root: Path) -> BundleDetect
             f"this is a model of the task {bundle.task.config.task}, not of canbus", where=run
         )
     return BundleDetector(bundle, list(bundle.state["sources"]))
+
+
+def _pointer(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])

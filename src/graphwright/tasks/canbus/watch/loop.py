@@ -83,7 +83,7 @@ class Watch:
         finally:
             self._seconds = 0.0 if self._began is None else time.perf_counter() - self._began
             summary = self.summary()
-            if self._began is not None:
+            if self._began is not None or self._is_interrupted:
                 self.report.summary(summary)
         return summary
 

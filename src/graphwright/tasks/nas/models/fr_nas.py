@@ -10,12 +10,12 @@ The prediction is the mean of both. Legend: M = members, C = 2 M, B = architectu
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from graphwright.data.batch import GraphBatch
 from graphwright.nn.dag import GraphStacker
 from graphwright.nn.gin import StackedGINEncoder
-from graphwright.nn.stacked import StackedLinear, stacked_dropout
+from graphwright.nn.stacked import StackedMLP
 from graphwright.tasks.nas.model_configs import FRNASConfig
 from graphwright.tasks.nas.models.inputs import OneHotNodes, Sizes, with_features
 from graphwright.tasks.nas.models.predicted import Predicted
@@ -42,24 +42,22 @@ class FRNASModel(nn.Module):
         self.stacker = GraphStacker(forward=config.members, reverse=config.members)
         self.inputs = OneHotNodes(sizes)
         self.encoder = StackedGINEncoder(copies, self.inputs.width, dim, config.num_layers)
-        self.hidden = StackedLinear(copies, dim + sizes.graph, config.head_dim)
-        self.out = StackedLinear(copies, config.head_dim, sizes.outputs)
+        self.head = StackedMLP(
+            copies,
+            dim + sizes.graph,
+            config.head_dim,
+            sizes.outputs,
+            dropout=_PAPER_DROPOUT if config.paper else 0.0,
+        )
 
     def forward(self, batch: GraphBatch) -> Predicted:
         """Values of every member, and the embeddings of both encoders."""
-        graphs = self.stacker(batch)
-        pooled_CBD = graphs.pool_mean(self.encoder(self.inputs(batch), graphs))
-        values_CBT = self._head(with_features(pooled_CBD, batch))
-        forward_MBD, reverse_MBD = torch.unflatten(pooled_CBD, 0, (2, -1)).unbind()
+        pooled_CBD = self.encoder.pooled(self.inputs(batch), self.stacker(batch))
+        values_CBT = self.head(with_features(pooled_CBD, batch))
+        if self.paper:
+            values_CBT = _PAPER_SCALE * values_CBT.sigmoid()
         values_MBT = torch.unflatten(values_CBT, 0, (2, -1)).mean(0)
-        return Predicted(values_MBT, forward_MBD, reverse_MBD)
-
-    def _head(self, pooled_CBD: Tensor) -> Tensor:
-        hidden = self.hidden(pooled_CBD).relu()
-        if not self.paper:
-            return self.out(hidden)  # type: ignore[no-any-return]
-        out_CBT: Tensor = self.out(stacked_dropout(hidden, _PAPER_DROPOUT, self.training))
-        return _PAPER_SCALE * out_CBT.sigmoid()
+        return Predicted(values_MBT, *pooled_CBD.chunk(2))
 
 
 MODEL = FRNASModel
