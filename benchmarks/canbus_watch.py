@@ -213,8 +213,11 @@ def main() -> None:
             cases += replay(name, detector, path, options.repeats)
             cases += live(name, detector, frames)
         cases += memory(name, detector, path)
+    kind = "real" if path == REAL else "generated"
+    load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    # latencies mean something only on a core that nothing else wants
+    print(f"capture: {path.name}, {kind}; random weights; {load}")
     report("canbus_watch", cases, options)
-    print(f"capture: {path.name}, {'real' if path == REAL else 'generated'}; random weights")
 
 
 if __name__ == "__main__":

@@ -100,9 +100,17 @@ class StackedGINEncoder(nn.Module):
         return self._encode(x, graphs, pool=True)
 
     def _encode(self, x: Tensor, graphs: StackedGraphs, *, pool: bool) -> Tensor:
-        if torch.compiler.is_compiling() or not self.training or graphs.num_nodes < 2:
-            out_CNK = self._plainly(x, graphs)
-            return graphs.pool_mean(out_CNK) if pool else out_CNK
+        if not torch.compiler.is_compiling() and graphs.num_nodes > 1:
+            if self.training:
+                return self._fused(x, graphs, pool=pool)
+            if not torch.is_grad_enabled():
+                out_NF = self._infer(x, graphs)
+                out_NF = graphs.mean_of_rows(out_NF) if pool else out_NF
+                return out_NF.view(len(out_NF), graphs.copies, -1).transpose(0, 1)
+        out_CNK = self._plainly(x, graphs)
+        return graphs.pool_mean(out_CNK) if pool else out_CNK
+
+    def _fused(self, x: Tensor, graphs: StackedGraphs, *, pool: bool) -> Tensor:
         total_CND = graphs.sum_with_self(x)
         weights = (self.first, self.inner, self.bias, self.weight, self.shift)
         settings = _Settings(graphs, self.relu, pool, self.momentum, self.eps)
@@ -111,8 +119,24 @@ class StackedGINEncoder(nn.Module):
         )
         return out
 
+    def _infer(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
+        """`[N, C K]`; the normalisation goes into the second linear map of each layer."""
+        scale = self.weight * (self.variance + self.eps).rsqrt()
+        shift, maps = self.shift - self.mean * scale, [self.first, *self.inner.unbind()]
+        total_CND, out_NF = graphs.sum_with_self(x), x
+        for layer, bias_C1K in enumerate(self.bias):
+            if layer:
+                total_CND = _sum_with_self(out_NF, graphs)
+            hidden_CNK = torch.baddbmm(bias_C1K, total_CND, maps[2 * layer]).relu_()
+            second_CKK = maps[2 * layer + 1] * scale[layer][:, None]
+            out_NCK = hidden_CNK.new_empty(graphs.num_nodes, graphs.copies, len(second_CKK[0]))
+            torch.bmm(hidden_CNK, second_CKK, out=out_NCK.transpose(0, 1))
+            out_NCK.add_(shift[layer])
+            out_NF = (out_NCK.relu_() if self.relu else out_NCK).view(graphs.num_nodes, -1)
+        return out_NF
+
     def _plainly(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
-        """Operator by operator: outside of training, and for `torch.compile`."""
+        """Operator by operator: for `torch.compile`, and for gradients outside of training."""
         maps = [self.first, *self.inner.unbind()]
         for layer, bias_C1K in enumerate(self.bias):
             total_CND = graphs.sum_with_self(x)
@@ -126,6 +150,12 @@ class StackedGINEncoder(nn.Module):
             )
             x = graphs.from_rows(rows_NF.relu() if self.relu else rows_NF)
         return x
+
+
+def _sum_with_self(x_NF: Tensor, graphs: StackedGraphs) -> Tensor:
+    """Each node and the neighbours that send to it, of every copy `[C, N, D]`; no gradient."""
+    edges, rows = graphs.rows, x_NF.view(graphs.rows.num_nodes, -1)
+    return graphs.from_rows(bag_sum(rows, edges.source, edges.target_ptr).add_(rows))
 
 
 class _Settings(NamedTuple):
@@ -156,14 +186,12 @@ class _GINEncoder(torch.autograd.Function):
         settings: _Settings,
     ) -> Tensor:
         graphs, maps, kept = settings.graphs, (first_CDK, *inner.unbind()), list[Any]()
-        (copies, nodes, _), dim, edges = total_CND.shape, inner.shape[3], graphs.rows
+        (copies, nodes, _), dim = total_CND.shape, inner.shape[3]
         norms = (part.flatten(1).unbind() for part in (weight, shift, mean, variance))
         layers = zip(bias.unbind(), maps[::2], maps[1::2], *norms, strict=True)
         for bias_C1K, first, second, scale_F, shift_F, mean_F, variance_F in layers:
             if kept:
-                rows = kept[-1][-1].view(edges.num_nodes, -1)
-                total = bag_sum(rows, edges.source, edges.target_ptr).add_(rows)
-                total_CND = total.view(nodes, copies, dim).transpose(0, 1)
+                total_CND = _sum_with_self(kept[-1][-1], graphs)
             hidden_CNK = torch.baddbmm(bias_C1K, total_CND, first).relu_()
             mixed_NCK = hidden_CNK.new_empty(nodes, copies, dim)
             torch.bmm(hidden_CNK, second, out=mixed_NCK.transpose(0, 1))

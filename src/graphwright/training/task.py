@@ -130,7 +130,7 @@ class Task(ABC, Generic[C, L]):
         return None
 
     def after_training(self, model: Any, data: TaskData) -> None:
-        """Fit what needs the trained weights (a threshold, a calibration) into buffers of the model.
+        """Fit what needs trained weights (a threshold, a calibration) into buffers of the model.
 
         It is called on the weights that are shipped, in eval mode, and must be deterministic.
         """

@@ -20,7 +20,8 @@ def test_counts_and_shares_are_met_exactly_and_splits_are_disjoint() -> None:
         "test": 300,
     }
     everyone = np.concatenate(list(parts.values()))
-    assert len(np.unique(everyone)) == 450 and everyone.max() < 1000
+    assert len(np.unique(everyone)) == 450
+    assert everyone.max() < 1000
 
 
 def test_a_smaller_training_split_is_not_another_test_split() -> None:
@@ -46,7 +47,8 @@ def test_no_group_is_on_two_sides(groups: list[int], seed: int) -> None:
         return
     assert [len(parts[name]) for name in ("train", "val", "test")] == [10, 3, 5]
     sides = [set(groups_N[rows].tolist()) for rows in parts.values()]
-    assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+    assert not sides[0] & sides[1]
+    assert not (sides[0] | sides[1]) & sides[2]
 
 
 def test_a_large_group_counts_as_in_a_random_split() -> None:

@@ -114,7 +114,8 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def _flags(values: ArrayLike) -> Flags:
-    return np.asarray(values) != 0
+    flags: Flags = np.asarray(values) != 0
+    return flags
 
 
 def _check(one: NDArray[np.generic], label: Flags) -> None:

@@ -131,7 +131,8 @@ def _entropy(chunk: WindowChunk) -> Floats:
     node = (key_CV >> 8)[new_CV] + np.repeat(chunk.node_ptr, new_CV.sum(1))
     total_N = chunk.frames_of_node * fields
     spent_N = np.bincount(node, runs * np.log2(runs), minlength=len(total_N))
-    return np.maximum(np.log2(total_N) - spent_N / total_N, 0.0)
+    entropy_N: Floats = np.maximum(np.log2(total_N) - spent_N / total_N, 0.0)
+    return entropy_N
 
 
 def _clustering(chunk: WindowChunk) -> Floats:
@@ -148,7 +149,8 @@ def _clustering(chunk: WindowChunk) -> Floats:
         possible = degree * (degree - 1)
         found.append(np.divide(closed, possible, out=np.zeros_like(closed), where=possible > 0))
     local_N = np.arange(len(chunk.id_N)) - chunk.node_ptr[chunk.window_of_node]
-    return np.concatenate(found)[chunk.window_of_node, local_N]
+    share_N: Floats = np.concatenate(found)[chunk.window_of_node, local_N]
+    return share_N
 
 
 def _intervals(chunk: WindowChunk, repeats_N: Array) -> tuple[Floats, Floats]:

@@ -93,7 +93,7 @@ def flat_metrics(
         model, calibrated: names of the model's rows.
         prefix: before every name, such as `test_01…/`.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for row, kind in ((model, ""), (calibrated, "prefix_")):
         if row is not None:
             numbers = rows[row].numbers()

@@ -116,7 +116,8 @@ class WindowChunk:
         low_C1F, high_C1F = value_CWF.min(1, keepdims=True), value_CWF.max(1, keepdims=True)
         span_C1F = np.where(high_C1F > low_C1F, high_C1F - low_C1F, 1.0)
         step_CWF = np.floor((value_CWF - low_C1F) / span_C1F * 255.0)
-        return step_CWF.astype(np.uint8).reshape(self.payload_SF.shape)
+        codes_SF: NDArray[np.uint8] = step_CWF.astype(np.uint8).reshape(self.payload_SF.shape)
+        return codes_SF
 
     @cached_property
     def repeated(self) -> NDArray[np.bool_]:
@@ -235,7 +236,7 @@ def _by_node(id_CW: Array) -> tuple[Index, NDArray[np.uint32], NDArray[np.bool_]
     windows, size = id_CW.shape
     bits = (size - 1).bit_length()
     # id and position in one number: a plain sort of numbers is several times an argsort
-    kind = np.uint32 if int(id_CW.max(initial=0)) >> (32 - bits) == 0 else np.uint64
+    kind: Any = np.uint32 if int(id_CW.max(initial=0)) >> (32 - bits) == 0 else np.uint64
     key_CW = (id_CW.astype(kind) << kind(bits)) | np.arange(size, dtype=kind)
     key_CW.sort(axis=1)
     id_sorted_CW = key_CW >> kind(bits)
@@ -250,7 +251,7 @@ def _by_edge(node_CW: Index, node_counts: Index) -> dict[str, Index]:
     """Transitions sorted by (window, target, source, position), and the edges that they are."""
     windows, size = node_CW.shape
     bits = (size - 1).bit_length()
-    kind = np.uint32 if 3 * bits <= 32 else np.uint64
+    kind: Any = np.uint32 if 3 * bits <= 32 else np.uint64
     ptr = np.cumsum(node_counts) - node_counts
     local_CW = (node_CW - ptr[:, None]).astype(kind)
     key_CT = (local_CW[:, 1:] << kind(2 * bits)) | (local_CW[:, :-1] << kind(bits))

@@ -66,7 +66,8 @@ def window_statistics(chunk: WindowChunk) -> NDArray[np.float32]:
     """
     groups = (_ids(chunk), _times(chunk), _values(chunk), _changes(chunk), _transitions(chunk))
     columns = np.column_stack([column for group in groups for column in group])
-    return np.clip(columns, -_FLOAT32, _FLOAT32).astype(np.float32)
+    bounded: NDArray[np.float32] = np.clip(columns, -_FLOAT32, _FLOAT32).astype(np.float32)
+    return bounded
 
 
 def _ids(chunk: WindowChunk) -> tuple[Array, ...]:
@@ -108,7 +109,8 @@ def _byte_entropy(chunk: WindowChunk) -> Floats:
     places_CV = codes_CV + np.arange(0, chunk.windows << 8, 256, dtype=np.int64)[:, None]
     counts = np.bincount(places_CV.ravel(), minlength=chunk.windows << 8)
     spent_C = _xlogx(total)[counts].reshape(chunk.windows, 256).sum(1)
-    return np.maximum(np.log2(total) - spent_C / total, 0.0)
+    entropy_C: Floats = np.maximum(np.log2(total) - spent_C / total, 0.0)
+    return entropy_C
 
 
 def _changes(chunk: WindowChunk) -> tuple[Array, ...]:

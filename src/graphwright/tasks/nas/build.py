@@ -23,6 +23,5 @@ def build_model(config: NasConfig, state: Mapping[str, Any]) -> nn.Module:
     """
     sizes = Sizes.of(state, feasibility=config.data.labels.feasibility)
     module = importlib.import_module(f"graphwright.tasks.nas.models.{config.model.name}")
-    feasibility = config.data.labels.feasibility
     model: nn.Module = module.MODEL(config.model, sizes)
     return model

@@ -63,7 +63,12 @@ RECIPES: dict[str, Recipe] = {
         warmup_epochs=5,
     ),
     "fr_nas": Recipe(
-        model=FRNASConfig(), loss=LossConfig(name="mse", relation=0.8), optimizer=_FR_ADAM
+        model=FRNASConfig(),
+        loss=LossConfig(name="mse", relation=0.8),
+        # few networks that learnt nothing would rule a squared error of labels as they are
+        graph=GraphConfig(prune=True),
+        labels=LabelsConfig(transform="rank"),
+        optimizer=_FR_ADAM,
     ),
     "neural_predictor": Recipe(
         model=NeuralPredictorConfig(),
@@ -89,7 +94,7 @@ def with_recipe(config: NasConfig, name: str) -> NasConfig:
         data=data,
         model=recipe.model,
         loss=recipe.loss,
-        loading=LoadingConfig(batch_size=recipe.batch_size, eval_batch_size=1024),
+        loading=LoadingConfig(batch_size=recipe.batch_size, eval_batch_size=512),
         training=TrainingConfig(
             epochs=recipe.epochs,
             optimizer=recipe.optimizer,
