@@ -1,11 +1,16 @@
 """Stacked layers against lone torch layers with the same weights, and graphs of many copies."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from dags import random_dags, stacked
 from torch import nn
 
+from graphwright.data.batch import GraphBatch
 from graphwright.errors import ConfigError
+from graphwright.nn.dag import GraphStacker
+from graphwright.nn.gin import StackedGINEncoder
 from graphwright.nn.segment import pool_mean
 from graphwright.nn.stacked import (
     StackedBatchNorm,
@@ -170,3 +175,43 @@ def test_dropout_only_where_asked():
     assert stacked_dropout(x, 0.0, True) is x
     assert stacked_dropout(x, 0.5, False) is x
     assert (stacked_dropout(x, 0.5, True) == 0).any()
+
+
+def _batch(ops: list[int], ends: list[list[int]]) -> GraphBatch:
+    counts = {"node_counts": [len(ops)], "edge_counts": [len(ends[0])]}
+    return GraphBatch.from_arrays(**counts, edge_index=ends, nodes={"op": ops})
+
+
+def test_a_stacker_keeps_the_last_graph_and_only_that():
+    stacker = GraphStacker(forward=1, reverse=1)
+    first = stacker(_batch([0, 1, 2], [[0, 1], [1, 2]]))
+    assert stacker(_batch([2, 1, 0], [[0, 1], [1, 2]])) is first
+    other = stacker(_batch([2, 1, 0], [[0, 0], [1, 2]]))
+    assert other is not first
+    assert other.rows.source.tolist() != first.rows.source.tolist()
+    assert deepcopy(stacker)._last is None
+
+
+def test_what_inference_makes_is_not_kept():
+    stacker, batch = GraphStacker(forward=1), _batch([0, 1], [[0], [1]])
+    with torch.inference_mode():
+        assert stacker(batch) is not stacker(batch)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_operators_of_torch_compile_give_the_same(training, monkeypatch):
+    torch.manual_seed(0)
+    edge_index, ptr = random_dags()
+    encoder = StackedGINEncoder(4, 5, 7, 2, relu=True).double().train(training)
+    head = StackedMLP(4, 7, 6, 1).double().train(training)
+    x = torch.randn(int(ptr[-1]), 5, dtype=torch.float64)
+
+    def run(parts: list[nn.Module]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        graphs = stacked(edge_index, ptr, forward=2, reverse=2)
+        out = parts[1](parts[0].pooled(x, graphs))
+        weights = [p for part in parts for p in part.parameters()]
+        return out, list(torch.autograd.grad(out.square().sum(), weights))
+
+    want = run(deepcopy([encoder, head]))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(run([encoder, head]), want)

@@ -9,8 +9,8 @@ import pytest
 from torch import nn
 
 from graphwright.errors import ConfigError, DataError
-from graphwright.tasks.nas.builders import resolve_builder
-from graphwright.tasks.nas.from_module import from_module
+from graphwright.tasks.nas.tracing.builders import resolve_builder
+from graphwright.tasks.nas.tracing.from_module import from_module
 
 CODE = """
 from torch import nn

@@ -18,7 +18,7 @@ from torch import nn
 
 from graphwright.errors import DataError
 from graphwright.tasks.nas.arch import Arch
-from graphwright.tasks.nas.from_module import from_module
+from graphwright.tasks.nas.tracing.from_module import from_module
 
 TOKENS = torch.empty(2, 7, dtype=torch.long, device="meta")
 # name, builder, example inputs
@@ -232,7 +232,7 @@ def test_export_is_silent_when_it_fails(capfd: pytest.CaptureFixture[str]) -> No
 SCRIPT = """
 import sys; sys.path.insert(0, sys.argv[1])
 import json, test_from_module as t
-from graphwright.tasks.nas.from_module import from_module
+from graphwright.tasks.nas.tracing.from_module import from_module
 archs = [from_module(build, example) for _, build, example in t.KINDS]
 print(json.dumps([[a.ops, a.edges.tolist(), a.attributes, a.features] for a in archs]))
 """

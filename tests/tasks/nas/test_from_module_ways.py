@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from graphwright.errors import DataError
-from graphwright.tasks.nas.from_module import from_module
-from graphwright.tasks.nas.trace_export import trace_export
-from graphwright.tasks.nas.trace_steps import assemble
+from graphwright.tasks.nas.tracing.from_module import from_module
+from graphwright.tasks.nas.tracing.trace_export import trace_export
+from graphwright.tasks.nas.tracing.trace_steps import assemble
 
 
 def exported(build: Any, shape: tuple[int, ...]) -> Any:
@@ -70,7 +70,7 @@ def test_large_network_costs_little() -> None:
     script = (
         "import resource, sys, time; sys.path.insert(0, sys.argv[1])\n"
         "import networks_for_tests as n\n"
-        "from graphwright.tasks.nas.from_module import from_module\n"
+        "from graphwright.tasks.nas.tracing.from_module import from_module\n"
         "before, start = resource.getrusage(0).ru_maxrss, time.perf_counter()\n"
         "arch = from_module(n.resnet_like)\n"
         "print(resource.getrusage(0).ru_maxrss - before, time.perf_counter() - start)\n"

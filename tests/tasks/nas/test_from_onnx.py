@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphwright.errors import DataError, MissingExtraError
-from graphwright.tasks.nas import from_onnx as reader
+from graphwright.tasks.nas.tracing import from_onnx as reader
 from graphwright.tasks.nas.arch import Arch
-from graphwright.tasks.nas.from_module import from_module
-from graphwright.tasks.nas.from_onnx import from_onnx
+from graphwright.tasks.nas.tracing.from_module import from_module
+from graphwright.tasks.nas.tracing.from_onnx import from_onnx
 
 onnx = pytest.importorskip("onnx")
 from onnx import helper  # noqa: E402

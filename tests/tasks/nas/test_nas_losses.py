@@ -132,3 +132,18 @@ def test_feasibility_is_a_cross_entropy():
     chance = logit.double().sigmoid()
     want = -(chance[:, 0].log() + (-logit[:, 1].double()).sigmoid().log()) / 2
     torch.testing.assert_close(losses.feasibility(logit, valid).double(), want)
+
+
+def test_the_operators_of_torch_compile_give_the_same(monkeypatch):
+    torch.manual_seed(0)
+    predicted, label = torch.randn(2, 6).double().requires_grad_(), torch.randn(6).double()
+    valid = torch.tensor([1.0, 0, 1, 1, 0, 1]).double()
+    pair = [torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+
+    def run():
+        total = losses.mse(predicted, label, valid) + losses.distance_relation(*pair)
+        return total, torch.autograd.grad(total.sum(), [predicted, *pair])
+
+    want = run()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    torch.testing.assert_close(run(), want)

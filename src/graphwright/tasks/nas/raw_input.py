@@ -50,7 +50,7 @@ def read_architectures(
     elif str(raw).endswith(_TABLES):
         loaded = _table(raw, config, state, folder)
     elif raw.suffix == ".onnx":
-        from graphwright.tasks.nas.from_onnx import from_onnx
+        from graphwright.tasks.nas.tracing.from_onnx import from_onnx
 
         loaded = from_archs([from_onnx(raw)], [str(raw)], kind="onnx")
     elif ":" in str(raw):
@@ -116,8 +116,8 @@ def _source(path: Path, config: NasConfig) -> TableSource:
 
 
 def _function(text: str) -> Loaded:
-    from graphwright.tasks.nas.builders import resolve_builder
-    from graphwright.tasks.nas.from_module import from_module
+    from graphwright.tasks.nas.tracing.builders import resolve_builder
+    from graphwright.tasks.nas.tracing.from_module import from_module
 
     arch = from_module(resolve_builder(text, {}))
     return from_archs([arch], [text])

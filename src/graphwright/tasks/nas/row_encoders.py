@@ -126,11 +126,11 @@ def trace_row(kind: str, text: str, arguments: dict[str, Any], folder: Path) -> 
         DataError: it cannot be built, read or followed.
     """
     if kind == "onnx":
-        from graphwright.tasks.nas.from_onnx import from_onnx
+        from graphwright.tasks.nas.tracing.from_onnx import from_onnx
 
         return from_onnx(folder / text)
-    from graphwright.tasks.nas.builders import resolve_builder
-    from graphwright.tasks.nas.from_module import from_module
+    from graphwright.tasks.nas.tracing.builders import resolve_builder
+    from graphwright.tasks.nas.tracing.from_module import from_module
 
     return from_module(resolve_builder(text, arguments))
 

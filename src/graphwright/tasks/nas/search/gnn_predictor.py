@@ -34,7 +34,7 @@ from graphwright.training.fit import fit_in_memory
 
 __all__ = ["GnnPredictor", "guide_config"]
 
-_BATCH = 256
+_BATCH = 2048
 
 
 class GnnPredictor:

@@ -213,7 +213,7 @@ def _is_pair(item: object) -> bool:
 
 
 def _pool_of_modules(builders: Mapping[str, Callable[[], Any]]) -> Pool:
-    from graphwright.tasks.nas.from_module import from_module
+    from graphwright.tasks.nas.tracing.from_module import from_module
 
     archs = {text: from_module(build) for text, build in builders.items()}
     texts = list(archs)

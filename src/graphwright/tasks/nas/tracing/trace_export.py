@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.fx import Node
 
 from graphwright.tasks.nas.arch import INPUT, OUTPUT
-from graphwright.tasks.nas.call_arguments import call_hyperparameters
-from graphwright.tasks.nas.hyperparameters import module_hyperparameters
-from graphwright.tasks.nas.module_leaves import leaf_class
-from graphwright.tasks.nas.operation_names import function_type, plain_name, type_of
-from graphwright.tasks.nas.trace_steps import BUFFER, PARAMETER, Step
+from graphwright.tasks.nas.tracing.call_arguments import call_hyperparameters
+from graphwright.tasks.nas.tracing.hyperparameters import module_hyperparameters
+from graphwright.tasks.nas.tracing.module_leaves import leaf_class
+from graphwright.tasks.nas.tracing.operation_names import function_type, plain_name, type_of
+from graphwright.tasks.nas.tracing.trace_steps import BUFFER, PARAMETER, Step
 
 __all__ = ["slow_attention", "trace_export"]
 

@@ -22,12 +22,12 @@ from torch.nn.parameter import is_lazy
 
 from graphwright.errors import DataError
 from graphwright.tasks.nas.arch import Arch
-from graphwright.tasks.nas.builders import Builder, name_of
-from graphwright.tasks.nas.flops import count_flops, count_params
-from graphwright.tasks.nas.module_leaves import leaf_class
-from graphwright.tasks.nas.trace_export import trace_export
-from graphwright.tasks.nas.trace_fx import FxFailedError, trace_fx
-from graphwright.tasks.nas.trace_steps import Step, assemble
+from graphwright.tasks.nas.tracing.builders import Builder, name_of
+from graphwright.tasks.nas.tracing.flops import count_flops, count_params
+from graphwright.tasks.nas.tracing.module_leaves import leaf_class
+from graphwright.tasks.nas.tracing.trace_export import trace_export
+from graphwright.tasks.nas.tracing.trace_fx import FxFailedError, trace_fx
+from graphwright.tasks.nas.tracing.trace_steps import Step, assemble
 
 __all__ = ["Example", "from_module"]
 

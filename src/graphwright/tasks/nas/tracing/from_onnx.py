@@ -14,8 +14,8 @@ from typing import Any
 
 from graphwright.errors import DataError, MissingExtraError
 from graphwright.tasks.nas.arch import INPUT, OUTPUT, Arch
-from graphwright.tasks.nas.onnx_operations import Operation, translate
-from graphwright.tasks.nas.trace_steps import Step, assemble
+from graphwright.tasks.nas.tracing.onnx_operations import Operation, translate
+from graphwright.tasks.nas.tracing.trace_steps import Step, assemble
 
 __all__ = ["MAX_BYTES", "MAX_NODES", "from_onnx"]
 

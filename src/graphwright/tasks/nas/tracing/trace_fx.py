@@ -13,17 +13,17 @@ from torch import nn
 from torch.fx import Graph, Node
 
 from graphwright.tasks.nas.arch import INPUT, OUTPUT
-from graphwright.tasks.nas.call_arguments import call_hyperparameters
-from graphwright.tasks.nas.hyperparameters import module_hyperparameters
-from graphwright.tasks.nas.module_leaves import TUPLE_MODULES, leaf_class
-from graphwright.tasks.nas.operation_names import (
+from graphwright.tasks.nas.tracing.call_arguments import call_hyperparameters
+from graphwright.tasks.nas.tracing.hyperparameters import module_hyperparameters
+from graphwright.tasks.nas.tracing.module_leaves import TUPLE_MODULES, leaf_class
+from graphwright.tasks.nas.tracing.operation_names import (
     function_type,
     is_in_place,
     plain_name,
     type_of,
 )
-from graphwright.tasks.nas.symbolic_tracer import SymbolicTracer
-from graphwright.tasks.nas.trace_steps import BUFFER, PARAMETER, Step
+from graphwright.tasks.nas.tracing.symbolic_tracer import SymbolicTracer
+from graphwright.tasks.nas.tracing.trace_steps import BUFFER, PARAMETER, Step
 
 __all__ = ["FxFailedError", "trace_fx"]
 

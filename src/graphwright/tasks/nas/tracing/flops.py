@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from graphwright.errors import DataError
-from graphwright.tasks.nas.trace_export import slow_attention
+from graphwright.tasks.nas.tracing.trace_export import slow_attention
 
 __all__ = ["count_flops", "count_params"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.fx import Node
 
-from graphwright.tasks.nas.hyperparameters import collect
+from graphwright.tasks.nas.tracing.hyperparameters import collect
 
 __all__ = ["call_hyperparameters"]
 

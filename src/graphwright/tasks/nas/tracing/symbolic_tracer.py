@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.fx import Tracer
 
-from graphwright.tasks.nas.module_leaves import leaf_class
+from graphwright.tasks.nas.tracing.module_leaves import leaf_class
 
 __all__ = ["SymbolicTracer"]
 

@@ -1,0 +1,1 @@
+"""Any `torch.nn.Module` and any ONNX file as an `Arch`."""
