@@ -45,7 +45,7 @@ FOLDERS = {
 # by the means of bytes. Balanced: attacks of real captures stop before the last fifth.
 WINDOW = WindowConfig(features="rich")
 SPLIT = SplitConfig(by="time", block="balanced")
-ATTACK_WEIGHT = 20.0  # about 2 % of the training windows of real captures are attacks
+ATTACK_WEIGHT = 100.0  # 2 % of the training windows of real captures are attacks
 WIDE = ("teacher", "huge")  # sizes of which an epoch takes minutes on a CPU
 
 
