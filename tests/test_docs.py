@@ -114,7 +114,7 @@ def test_commands_parse(page: str, words: list[str]) -> None:
         overrides = [
             text.replace("model=deep_sets", "model=painn") for text in options["overrides"]
         ]
-        if options["config_file"] is not None:
+        if options.get("config_file") is not None:
             preset, overrides = "geometry/tiny", [o for o in (preset, *overrides) if o]
         config: Any = resolve_preset(str(preset), overrides)
         for name in options.get("references", ()):

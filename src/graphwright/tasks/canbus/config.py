@@ -48,10 +48,8 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 class ThresholdConfig:
     """When a score is an alarm."""
 
-    rule: Literal["benign", "legacy_youden"] = "benign"
-    """benign: a quantile of benign validation windows; legacy_youden: Youden's J on labels."""
     false_positive_rate: Rate = 0.01
-    """benign: share of benign windows that may alarm."""
+    """Of a VGAE: share of the benign validation windows that may alarm."""
     calibrate_s: Annotated[float, Field(ge=0)] = 10.0
     """Seconds at the start of a capture that are known to be benign, for the rows of the report
     that are calibrated on them."""

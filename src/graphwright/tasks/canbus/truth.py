@@ -91,10 +91,11 @@ def evaluate_split(
     test = rows_of(data.sources[split])
     columns = infer(test)
     extra = _extra_rows(columns)
+    benign = len(data.sources["val"]) if "val" in data.sources else 0
     if plain is not None:
         other = over_source(plain.task, plain.model, batch_size=config.loading.eval_batch_size)
         score = other(test)["score"]
-        extra["without distillation"] = Scored(score, alarm_threshold(plain.task.config))
+        extra["without distillation"] = Scored(score, alarm_threshold(plain.task.config, benign))
     known = {
         name: rows_of(data.sources[name]).windows
         for name in ("train", "val")
@@ -103,7 +104,7 @@ def evaluate_split(
     asked = Asked(
         model=config.model.name,
         split=split,
-        threshold=alarm_threshold(config),
+        threshold=alarm_threshold(config, benign),
         unsupervised=config.learning_type == "unsupervised",
         rate=config.threshold.false_positive_rate,
         prefix_s=config.threshold.calibrate_s,
@@ -122,11 +123,17 @@ def evaluate_split(
     )
 
 
-def alarm_threshold(config: CanbusConfig) -> Threshold:
-    """0.5 of a score that is made so; a VGAE's stands for a quantile of benign windows."""
+def alarm_threshold(config: CanbusConfig, benign: int) -> Threshold:
+    """0.5 of a score that is made so; a VGAE's stands for a quantile of benign windows.
+
+    Args:
+        config: of the model.
+        benign: validation windows of a VGAE, 0 where they are not at hand.
+    """
     if config.learning_type != "unsupervised":
         return Threshold(value=ALARM)
-    return Threshold(value=ALARM, rule="benign_quantile", rate=config.threshold.false_positive_rate)
+    rate = config.threshold.false_positive_rate
+    return Threshold(value=ALARM, rule="benign_quantile", rate=rate, windows=benign)
 
 
 def _extra_rows(columns: Mapping[str, Any]) -> dict[str, Scored]:

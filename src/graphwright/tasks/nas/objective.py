@@ -20,12 +20,13 @@ def objective(predicted: Predicted, batch: GraphBatch, config: NasConfig) -> Ten
     """
     target_BT, valid_BT = batch.graphs["target"], batch.graphs["valid"]
     values_MBT, targets = predicted.values_MBT, target_BT.shape[1]
-    total_M = values_MBT.new_zeros(len(values_MBT))
+    parts = []
     for i in range(targets):
         labels = (values_MBT[:, :, i], target_BT[:, i], valid_BT[:, i])
-        total_M = total_M + _loss(config.loss, *labels)
+        parts.append(_loss(config.loss, *labels))
         if config.loss.anchor:
-            total_M = total_M + config.loss.anchor * losses.mse(*labels)
+            parts.append(config.loss.anchor * losses.mse(*labels))
+    total_M = sum(parts[1:], parts[0])
     if config.loss.relation:
         total_M = _with_relation(total_M, predicted, config.loss)
     if config.data.labels.feasibility:

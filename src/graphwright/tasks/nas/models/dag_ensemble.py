@@ -49,9 +49,8 @@ class DagEnsembleModel(nn.Module):
 
     def forward(self, batch: GraphBatch) -> Predicted:
         """Values of every member, and the embeddings of both encoders."""
-        graphs = self.stacker(batch)
-        x_CND = self.encoders(self.inputs(batch), graphs)
-        forward_MBD, reverse_MBD = graphs.pool_mean(x_CND).chunk(2)
+        pooled_CBD = self.encoders.pooled(self.inputs(batch), self.stacker(batch))
+        forward_MBD, reverse_MBD = pooled_CBD.chunk(2)
         return Predicted(self._head(forward_MBD, reverse_MBD, batch), forward_MBD, reverse_MBD)
 
     def _head(self, forward_MBD: Tensor, reverse_MBD: Tensor, batch: GraphBatch) -> Tensor:
