@@ -116,11 +116,13 @@ class Requirement:
         config: how such a run is configured; the newest finished one on its levels is taken.
         preset: what trains it: a preset's full name, perhaps with overrides.
         run: one that the user named instead; empty: none.
+        same: sections in which a run that is found must agree with `config`, such as its data.
     """
 
     config: TaskConfig
     preset: str
     run: str = ""
+    same: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,18 +63,19 @@ def read_links(folder: RunFolder) -> dict[str, Path]:
 
 def _newest(need: Requirement, runs_root: Path) -> Path | None:
     parent = runs_root.joinpath(*need.config.levels())
-    finished = [
-        path.parent
+    fitting = [
+        (path.parent, config.seed)
         for path in sorted(parent.glob("run_*/config.yaml"))
         if read_status(path.parent).state == "finished"
+        and _agrees(config := from_yaml(path.read_text(), where=path), need)
     ]
-    same_seed = [run for run in finished if _seed(run) == need.config.seed]
-    newest = (same_seed or finished)[-1:]
+    same_seed = [run for run, seed in fitting if seed == need.config.seed]
+    newest = (same_seed or [run for run, _ in fitting])[-1:]
     return newest[0].absolute() if newest else None
 
 
-def _seed(run: Path) -> int:
-    return from_yaml((run / "config.yaml").read_text(), where=run).seed
+def _agrees(config: TaskConfig, need: Requirement) -> bool:
+    return all(getattr(config, name) == getattr(need.config, name) for name in need.same)
 
 
 def _missing(role: str, need: Requirement, runs_root: Path) -> RunError:

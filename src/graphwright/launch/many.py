@@ -56,8 +56,7 @@ def run_all(
     Raises:
         RunError: a worker process died (killed, out of memory); the runs it left can be resumed.
     """
-    known = {io.digest(config): _existing(config, runs_root) for config in configs}
-    found = [known[io.digest(config)] for config in configs]
+    found = [_existing(config, runs_root) for config in configs]
     outcomes = [Outcome(c, f) for c, f in zip(configs, found, strict=True) if _is_finished(f)]
     for count, outcome in enumerate(outcomes, start=1):
         after_each(count, outcome)
@@ -78,7 +77,8 @@ def run_all(
 
 def _existing(config: TaskConfig, runs_root: Path) -> Path | None:
     """The finished run of exactly this configuration, or else one that can be resumed."""
-    digest, started = io.digest(config), None
+    # as it is read back: a 50 that was written may be a 50.0
+    digest, started = io.digest(from_yaml(io.to_yaml(config))), None
     for path in sorted(runs_root.joinpath(*config.levels()).glob("run_*/config.yaml")):
         if io.digest(from_yaml(path.read_text(), where=path)) != digest:
             continue

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphwright.errors import DataError, MissingExtraError
-from graphwright.tasks.nas.tracing import from_onnx as reader
 from graphwright.tasks.nas.arch import Arch
+from graphwright.tasks.nas.tracing import from_onnx as reader
 from graphwright.tasks.nas.tracing.from_module import from_module
 from graphwright.tasks.nas.tracing.from_onnx import from_onnx
 

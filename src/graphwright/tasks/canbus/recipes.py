@@ -114,7 +114,9 @@ def _requirement(config: CanbusConfig, name: Name, run: str) -> Requirement:
     source, words = config.data.source, [f"canbus/{name}"]
     if isinstance(source, FolderSource):
         words.append(f"data.source.path={source.path}")
-    return Requirement(config=_configured(name, config), preset=" ".join(words), run=run)
+    return Requirement(
+        config=_configured(name, config), preset=" ".join(words), run=run, same=("data",)
+    )
 
 
 def _configured(name: Name, base: CanbusConfig) -> CanbusConfig:

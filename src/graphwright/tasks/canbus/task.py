@@ -25,6 +25,7 @@ from graphwright.tasks.canbus.fusion.model import FusionModel
 from graphwright.tasks.canbus.loaded import Loaded
 from graphwright.tasks.canbus.metrics import auroc
 from graphwright.tasks.canbus.model import ALARM, CanbusModel, score_of
+from graphwright.tasks.canbus.models.gat import GATModel
 from graphwright.tasks.canbus.models.score import calibrate
 from graphwright.tasks.canbus.models.vgae import VGAEModel
 from graphwright.tasks.canbus.modes import curriculum
@@ -128,12 +129,19 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
         )
 
     def after_training(self, model: CanbusModel, data: TaskData) -> None:
-        """Calibrate a VGAE's score on benign validation windows."""
-        network = model.network
+        """Put the threshold where the wanted share of benign validation windows is above it.
+
+        So that a score of 0.5 means the same for a VGAE's anomaly and a classifier's probability,
+        which a weighted loss and a curriculum move as they like.
+        """
+        network, rate = model.network, self.config.threshold.false_positive_rate
+        source = data.sources["val"]
         if isinstance(network, VGAEModel):
             # unsupervised: all validation windows are benign
-            batches = self._batches(data.sources["val"], model)
-            calibrate(network, batches, self.config.threshold.false_positive_rate)
+            calibrate(network, self._batches(source, model), rate)
+        elif isinstance(network, GATModel):
+            benign = np.flatnonzero(rows_of(source).windows.label == 0)
+            network.move_threshold(self._batches(source, model, benign), rate)
 
     def predict(self, model: CanbusModel, batch: GraphBatch) -> dict[str, Tensor]:
         """`score` in 0 to 1, whether it is an `alarm`, and of a fusion its parts' scores."""
@@ -208,11 +216,13 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
             parts = [score_of(model.eval().network, b) for b in self._batches(source, model)]
         return torch.cat(parts).double().numpy()
 
-    def _batches(self, source: SampleSource, model: CanbusModel) -> Any:
+    def _batches(
+        self, source: SampleSource, model: CanbusModel, rows: IndexArray | None = None
+    ) -> Any:
         from graphwright.training.infer import model_dtype
 
         device, dtype = model_dtype(model)
-        places = np.arange(len(source))
+        places = np.arange(len(source)) if rows is None else rows
         for start in range(0, len(places), _BATCH):
             yield source.batch(places[start : start + _BATCH]).to(device, dtype=dtype)
 

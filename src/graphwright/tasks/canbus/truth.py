@@ -91,7 +91,8 @@ def evaluate_split(
     test = rows_of(data.sources[split])
     columns = infer(test)
     extra = _extra_rows(columns)
-    benign = len(data.sources["val"]) if "val" in data.sources else 0
+    val = data.sources.get("val")
+    benign = 0 if val is None else int((rows_of(val).windows.label == 0).sum())
     if plain is not None:
         other = over_source(plain.task, plain.model, batch_size=config.loading.eval_batch_size)
         score = other(test)["score"]
@@ -124,13 +125,13 @@ def evaluate_split(
 
 
 def alarm_threshold(config: CanbusConfig, benign: int) -> Threshold:
-    """0.5 of a score that is made so; a VGAE's stands for a quantile of benign windows.
+    """0.5 of a score that is made so: it stands for a quantile of benign validation windows.
 
     Args:
         config: of the model.
-        benign: validation windows of a VGAE, 0 where they are not at hand.
+        benign: benign validation windows, 0 where they are not at hand.
     """
-    if config.learning_type != "unsupervised":
+    if config.learning_type == "fusion":
         return Threshold(value=ALARM)
     rate = config.threshold.false_positive_rate
     return Threshold(value=ALARM, rule="benign_quantile", rate=rate, windows=benign)

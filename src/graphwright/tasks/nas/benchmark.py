@@ -43,7 +43,7 @@ def benchmark_configs(
         replace(
             base,
             seed=seed,
-            data=replace(base.data, split=replace(base.data.split, train=size)),
+            data=replace(base.data, split=replace(base.data.split, train=float(size))),
             tracking=TrackingConfig(mlflow="off"),
         )
         for size in sizes

@@ -6,6 +6,9 @@ Legend: B = windows, X = context: the state and a constant, A = actions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 from torch import Tensor
 
@@ -37,6 +40,13 @@ class BanditHead(ActionHead):
         self.covariance: Tensor
         self.earned: Tensor
         self.theta: Tensor
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """The sums of a training stay double, whatever precision the model is moved to."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name in ("covariance", "earned", "theta"):
+            setattr(self, name, getattr(self, name).double())
+        return self
 
     def choose(self, states_BS: Tensor) -> Tensor:
         """Action of the largest expected reward `[B]`."""

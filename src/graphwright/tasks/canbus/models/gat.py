@@ -9,7 +9,7 @@ Legend: B = windows, N = nodes, D = features, L = layers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -24,6 +24,7 @@ from graphwright.nn.graph_attention import Attends, GATConv, GATv2Conv
 from graphwright.tasks.canbus.model_configs import Attention, GATConfig
 from graphwright.tasks.canbus.models.inputs import WindowInputs
 from graphwright.tasks.canbus.models.moments import confidence, moments
+from graphwright.tasks.canbus.thresholds import benign_quantile
 
 __all__ = ["GATModel", "GATOutput", "attack_probability", "attention_layer", "two_logits"]
 
@@ -89,6 +90,25 @@ class GATModel(nn.Module):
         graphs_BD = graph.pool_mean(nodes_ND)
         return GATOutput(self.head(graphs_BD), nodes_ND, graphs_BD)
 
+    @torch.no_grad()
+    def move_threshold(self, benign: Iterable[GraphBatch], rate: float) -> float:
+        """Take a quantile of the benign margins off the attack's logit, so that it becomes 0.5.
+
+        Args:
+            benign: batches of benign windows that training has not seen.
+            rate: share of them that may lie above.
+
+        Returns:
+            What was taken off; 0 where there is no benign window.
+        """
+        margins = [_margin(self(batch).logits) for batch in benign]
+        if not margins:
+            return 0.0
+        shift = benign_quantile(torch.cat(margins).double().cpu().numpy(), rate)
+        bias: Tensor = self.head[-1].bias  # type: ignore[assignment]
+        bias[-1] -= shift
+        return shift
+
     def summary(self, batch: GraphBatch) -> Tensor:
         """`[B, 8]` for fusion.
 
@@ -96,8 +116,7 @@ class GATModel(nn.Module):
         """
         output = self(batch)
         p_B = attack_probability(output.logits)
-        logits_B2 = two_logits(output.logits)
-        margin_B = (logits_B2[:, 1] - logits_B2[:, 0]).clamp(-20, 20)
+        margin_B = _margin(output.logits).clamp(-20, 20)
         entropy_B = -(torch.xlogy(p_B, p_B) + torch.xlogy(1 - p_B, 1 - p_B))
         scores_B4 = torch.stack([p_B, margin_B, entropy_B, confidence(p_B)], dim=1)
         return torch.cat([scores_B4, moments(output.graphs)], dim=1)
@@ -135,6 +154,12 @@ def two_logits(logits: Tensor) -> Tensor:
     if logits.shape[1] == 2:
         return logits
     return torch.cat([torch.zeros_like(logits), logits], dim=1)
+
+
+def _margin(logits: Tensor) -> Tensor:
+    """`[B]`: how far the attack's logit is above the benign one."""
+    logits_B2 = two_logits(logits)
+    return logits_B2[:, 1] - logits_B2[:, 0]
 
 
 def attack_probability(logits: Tensor) -> Tensor:
