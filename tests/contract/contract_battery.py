@@ -104,6 +104,7 @@ CONTRACTS: tuple[Contract, ...] = (
             "training.epochs=2",
             "training.validate_every=1",
             "model.members=2",
+            "loading.batch_size=16",
             # a ranking loss is no mean over samples
             "loss.name=mse",
             "loss.relation=0",

@@ -53,10 +53,9 @@ WIDE = ("teacher", "huge")  # sizes of which an epoch takes minutes on a CPU
 
 def preset_names() -> list[tuple[str, str]]:
     """Every valid name, the default first."""
-    names = [str(name) for name in all_names()]
-    names.remove(DEFAULT)
+    names = [name for name in all_names() if str(name) != DEFAULT]
     return [(DEFAULT, "a small classifier on generated traffic (embedded data)")] + [
-        (name, "") for name in names
+        (str(name), f"{name.model}, {name.model_size}, on {name.dataset}") for name in names
     ]
 
 
