@@ -155,7 +155,7 @@ def test_what_is_missing_is_trained_first(elsewhere: Path, tmp_path: Path) -> No
     # with the parts at hand, another head takes them
     for head in ("dqn", "bandit", "average", "max"):
         run(f"automotive_own_fusion_{head}_tiny_no_curriculum_classifier", tmp_path, elsewhere)
-    assert len(list(tmp_path.glob("r/automotive/own/**/run_*"))) == 6
+    assert len(list(tmp_path.glob("r/automotive/own/**/run_*"))) == 7
 
 
 def test_the_control_of_the_curriculum_and_a_distilled_student(
