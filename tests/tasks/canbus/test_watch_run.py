@@ -154,6 +154,7 @@ def test_a_signal_ends_a_watch_with_its_summary(tmp_path, capture):
     child.send_signal(signal.SIGTERM)
     out = child.stdout.read()  # `communicate` would close its input, which ends a watch as well
     child.stdin.close()
+    child.stdout.close()
     summary = json.loads(out.splitlines()[-1])
     assert child.wait(timeout=60) == (1 if summary["alarms"] else 0)
     assert summary["interrupted"]
