@@ -143,6 +143,8 @@ def test_a_signal_ends_a_watch_with_its_summary(tmp_path, capture):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # as a shell starts what is to run in the background
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert child.stdin is not None
     assert child.stdout is not None

@@ -116,4 +116,5 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+        # not SIGINT's own handler: a process in the background may have been told to ignore Ctrl-C
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
