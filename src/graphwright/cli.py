@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from graphwright.errors import GraphwrightError
+from graphwright.launch.options import root_option
 from graphwright.training.threads import cpu_pressure, settle_waiting
 
 __all__ = ["main"]
@@ -20,19 +21,8 @@ __all__ = ["main"]
 _PRESETS_SHOWN = 10  # of each task, where all tasks are listed
 
 
-def _root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
-    return click.option(
-        f"--{name}-root",
-        type=click.Path(path_type=Path),
-        default=Path(name),
-        envvar=variable,
-        show_default=True,
-        help=f"Where {what} (or {variable}).",
-    )
-
-
-runs_root_option = _root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
-data_root_option = _root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+runs_root_option = root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
+data_root_option = root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Self
 from graphwright.errors import DataError
 from graphwright.runs.files import atomic_path, write_json_atomic
 
-__all__ = ["Rejects"]
+__all__ = ["KeptRejects", "Rejects"]
 
 _LIST, _SUMMARY = "rejected.csv", "rejected.json"
 
@@ -96,3 +96,20 @@ class Rejects:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class KeptRejects(Rejects):
+    """Rejected rows in memory: the command writes them beside its output.
+
+    Attributes:
+        rows: (where, reason) of each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.rows: list[tuple[str, str]] = []
+
+    def add(self, source: str, where: str, reason: str) -> None:
+        """See `Rejects.add`."""
+        super().add(source, where, reason)
+        self.rows.append((where, reason))

@@ -8,28 +8,18 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
+
+from graphwright.launch.options import root_option
 
 __all__ = ["COMMANDS"]
 
 # The thread that receives waits for so long, at most, until the one that scores lets it stamp a
 # frame's arrival; Python's 5 ms are as long as a verdict may take.
 _SWITCH_S = 5e-4
-
-
-def _root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
-    return click.option(
-        f"--{name}-root",
-        type=click.Path(path_type=Path),
-        default=Path(name),
-        envvar=variable,
-        show_default=True,
-        help=f"Where {what} (or {variable}).",
-    )
 
 
 @click.group("canbus")
@@ -50,8 +40,8 @@ def COMMANDS() -> None:  # noqa: N802 (the name by which the program finds it)
     help="The first seconds are known to be benign: they give the threshold, and no alarms.",
 )
 @click.option("--max-alarms", type=click.IntRange(min=1), help="Stop after so many alarms.")
-@_root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are found")
-@_root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are found")
+@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
 def watch(
     source: str,
     run: str,

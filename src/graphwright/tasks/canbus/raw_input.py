@@ -18,20 +18,7 @@ from graphwright.tasks.canbus.readers import SourceNames, stream_frames
 from graphwright.tasks.canbus.store_build import graph_arrays
 from graphwright.tasks.canbus.windows import WindowGraphs, stream_window_graphs
 
-__all__ = ["KeptRejects", "pack_windows", "read_capture", "window_names"]
-
-
-class KeptRejects(Rejects):
-    """Rejected rows in memory: the command writes them beside its output."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.rows: list[tuple[str, str]] = []
-
-    def add(self, source: str, where: str, reason: str) -> None:
-        """See `Rejects.add`."""
-        super().add(source, where, reason)
-        self.rows.append((where, reason))
+__all__ = ["pack_windows", "read_capture", "window_names"]
 
 
 def read_capture(

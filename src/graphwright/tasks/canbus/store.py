@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 
 from graphwright.config import io
+from graphwright.data.build_once import build_once
 from graphwright.data.packed import PackedGraphs
 from graphwright.errors import DataError
-from graphwright.runs.files import read_json, storage_errors
-from graphwright.runs.lock import FileLock
+from graphwright.runs.files import read_json
 from graphwright.tasks.canbus.capture_source import content_digests, open_captures
 from graphwright.tasks.canbus.data_config import (
     CanbusData,
@@ -41,17 +41,7 @@ def open_or_build(data: CanbusData, data_root: Path) -> Loaded:
         RunError: the data root cannot be written.
     """
     folder = data_root / "canbus" / _key(data)[:16]
-    if not (folder / "store").is_dir():
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        # several processes may start on the same new data at once
-        lock = FileLock(folder / ".lock", describes="data set")
-        lock.acquire(patience_s=None)
-        try:
-            if not (folder / "store").is_dir():
-                _build(data, folder)
-        finally:
-            lock.release()
+    build_once(folder, lambda: _build(data, folder))
     return open_store(folder)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from graphwright.data.batch import GraphBatch
+from graphwright.data.rejects import KeptRejects
 from graphwright.data.source import IndexArray, SampleSource
 from graphwright.data.splits import split_digest
 from graphwright.tasks.canbus.build import build_model
@@ -38,7 +39,6 @@ from graphwright.tasks.canbus.parts import (
     take_parts,
 )
 from graphwright.tasks.canbus.raw_input import (
-    KeptRejects,
     pack_windows,
     read_capture,
     window_names,

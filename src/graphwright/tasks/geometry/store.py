@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from graphwright.config import io
+from graphwright.data.build_once import build_once
 from graphwright.data.packed import PackedGraphs
 from graphwright.data.rejects import Rejects
 from graphwright.errors import DataError
-from graphwright.runs.files import read_json, storage_errors
-from graphwright.runs.lock import FileLock
+from graphwright.runs.files import read_json
 from graphwright.tasks.geometry.config import DataConfig
 from graphwright.tasks.geometry.data_config import FileSource
 from graphwright.tasks.geometry.graphs import build_store
@@ -47,17 +47,7 @@ def open_or_build(config: DataConfig, data_root: Path) -> Loaded:
         RunError: the data root cannot be written.
     """
     folder = data_root / "geometry" / _key(config)[:16]
-    if not (folder / "store").is_dir():
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        # several processes may start on the same new data at once
-        lock = FileLock(folder / ".lock", describes="data set")
-        lock.acquire(patience_s=None)
-        try:
-            if not (folder / "store").is_dir():
-                _build(config, folder)
-        finally:
-            lock.release()
+    build_once(folder, lambda: _build(config, folder))
     rejected = read_json(folder / "rejected.json")
     return Loaded(PackedGraphs.open(folder / "store"), folder, rejected)
 

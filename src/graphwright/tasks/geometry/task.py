@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graphwright.data.batch import GraphBatch
 from graphwright.data.packed import PackedGraphs
-from graphwright.data.rejects import Rejects
+from graphwright.data.rejects import KeptRejects, Rejects
 from graphwright.data.source import Subset
 from graphwright.data.splits import group_split, random_split, split_digest
 from graphwright.errors import DataError
@@ -113,7 +113,7 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         """
         source = self.config.data.source
         columns = source.columns if isinstance(source, FileSource) else Columns()
-        rejects, where = _Kept(), raw if isinstance(raw, Path) else "arrays"
+        rejects, where = KeptRejects(), raw if isinstance(raw, Path) else "arrays"
         if isinstance(raw, StructureTable):
             table = drop_bad_structures(raw, "arrays", rejects)
         else:
@@ -128,7 +128,7 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         if not isinstance(source, FileSource):
             # generated scans have no file; a file of scans has its target under the usual names
             source = FileSource(path=str(path), target="center_of_mass")
-        rejects = _Kept()
+        rejects = KeptRejects()
         source = dataclasses.replace(source, path=str(path))
         table = _checked_input(load_source(source, rejects), state, path, rejects)
         store = build_graphs(table, graph=self.config.data.graph)
@@ -191,18 +191,6 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
 
 
 TASK = GeometryTask
-
-
-class _Kept(Rejects):
-    """Rejected rows in memory: the command writes them beside its output."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.rows: list[tuple[str, str]] = []
-
-    def add(self, source: str, where: str, reason: str) -> None:
-        super().add(source, where, reason)
-        self.rows.append((where, reason))
 
 
 _LOSSES = {

@@ -7,27 +7,17 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from graphwright.launch.options import root_option
+
 __all__ = ["COMMANDS"]
 
 _ACQUISITIONS = click.Choice(["mean", "ucb", "thompson"])
 _STRATEGIES = click.Choice(["predictor", "random", "regularised_evolution"])
-
-
-def _root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
-    return click.option(
-        f"--{name}-root",
-        type=click.Path(path_type=Path),
-        default=Path(name),
-        envvar=variable,
-        show_default=True,
-        help=f"Where {what} (or {variable}).",
-    )
 
 
 @click.group("nas")
@@ -87,8 +77,8 @@ def COMMANDS() -> None:  # noqa: N802 (the name by which the program finds it)
     type=click.Path(path_type=Path),
     help="Go on with the search in this folder; other settings are its own.",
 )
-@_root_option("runs", "GRAPHWRIGHT_RUNS", "folders of searches are made")
-@_root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "GRAPHWRIGHT_RUNS", "folders of searches are made")
+@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
 def search(
     folder: Path | None,
     runs_root: Path,
@@ -139,8 +129,8 @@ def search(
 @click.option("--seeds", type=int, default=10, show_default=True)
 @click.option("--first-seed", type=int, default=0, show_default=True)
 @click.option("--workers", type=int, default=1, show_default=True, help="Trainings at a time.")
-@_root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
-@_root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
+@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
 def benchmark(
     preset: str,
     overrides: tuple[str, ...],

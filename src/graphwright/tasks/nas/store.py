@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from graphwright.config import io
+from graphwright.data.build_once import build_once
 from graphwright.data.packed import PackedGraphs
 from graphwright.errors import DataError
-from graphwright.runs.files import read_json, storage_errors
-from graphwright.runs.lock import FileLock
+from graphwright.runs.files import read_json
 from graphwright.tasks.nas.data_config import NasData, TableSource, TinySource
 from graphwright.tasks.nas.layout import Layout
 from graphwright.tasks.nas.loaded import Loaded, from_archs, from_cells, from_texts
@@ -54,17 +54,7 @@ def open_or_build(data: NasData, data_root: Path) -> Loaded:
     """
     source = table_source(data)
     folder = data_root / "nas" / _key(source, data.strict)[:16]
-    if not (folder / "store").is_dir():
-        with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        # several processes may start on the same new data at once
-        lock = FileLock(folder / ".lock", describes="data set")
-        lock.acquire(patience_s=None)
-        try:
-            if not (folder / "store").is_dir():
-                _build(source, folder, strict=data.strict)
-        finally:
-            lock.release()
+    build_once(folder, lambda: _build(source, folder, strict=data.strict))
     return open_store(folder)
 
 
