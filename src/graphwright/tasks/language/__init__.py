@@ -1,0 +1,1 @@
+"""A language model whose experts talk over a graph or hypergraph."""
