@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,9 +21,10 @@ from graphwright.tasks.language.data_config import (
     TextSource,
 )
 from graphwright.tasks.language.token_store import Tokens, open_or_build
-from graphwright.tasks.language.token_windows import line_windows, stream_windows
+from graphwright.tasks.language.token_windows import LinesInContext, line_windows, stream_windows
 from graphwright.tasks.language.vocabularies import BytesVocabulary
 
+BYTES = BytesVocabulary()
 LINES = [f"line {i} says something of {i * i}\n".encode() for i in range(400)]
 
 
@@ -109,22 +111,42 @@ def test_documentation_strings_are_the_same_every_time() -> None:
 def test_every_token_is_a_target_once(size: int, length: int, stride: int, data) -> None:
     ids = np.array(data.draw(st.lists(st.integers(0, 255), min_size=size, max_size=size)))
     tokens = Tokens(ids, np.array([0, size]), np.zeros(1, np.bool_))
-    windows = stream_windows(tokens, 256, length, stride=min(stride, length))
+    windows = stream_windows(tokens, BYTES, length, stride=min(stride, length))
     np.testing.assert_array_equal(all_targets(windows), ids)
 
 
 def test_a_window_sees_what_stands_before_its_targets() -> None:
     tokens = Tokens(np.arange(10), np.array([0, 10]), np.zeros(1, np.bool_))
-    batch = stream_windows(tokens, 99, 4, stride=2).batch(np.array([3, 0]))
-    assert batch.tokens.tolist() == [[3, 4, 5, 6, 7], [99, 0, 1, 99, 99]]
+    batch = stream_windows(tokens, BYTES, 4, stride=2).batch(np.array([3, 0]))
+    assert batch.tokens.tolist() == [[3, 4, 5, 6, 7], [256, 0, 1, 256, 256]]
     assert batch.mask.tolist() == [[False, False, True, True], [True, True, False, False]]
 
 
 def test_lines_are_cut_off_padded_and_kept_apart() -> None:
     lines = [b"ab\n", b" \n", b"x" * 300 + b"\n", b"\n", b"end"]
-    tokens = Tokens.of_lines(lines, BytesVocabulary(), None)
-    windows = line_windows(tokens, 256)
+    tokens = Tokens.of_lines(lines, BYTES, None)
+    windows = line_windows(tokens, BYTES)
     batch = windows.batch(np.arange(len(windows)))
     assert batch.mask.sum(1).tolist() == [3, 128, 3]  # blank lines are left out
     assert batch.tokens[:, 0].tolist() == [256, 256, 256]
     assert bytes(batch.tokens[2, 1:4].tolist()) == b"end"
+
+
+@given(length=st.integers(2, 9), data=st.data())
+def test_every_line_is_scored_whole_and_in_its_context(length: int, data) -> None:
+    texts = data.draw(st.lists(st.binary(max_size=25).map(lambda b: b.replace(b"\n", b"x"))))
+    lines = [text + b"\n" for text in texts] + [b"the end"]
+    tokens = Tokens.of_lines(lines, BYTES, None)
+    source = LinesInContext(tokens, BYTES, length)
+    order = data.draw(st.permutations(range(len(lines))))
+    batch = source.batch(np.array(order))
+    assert batch.num_samples == len(lines)
+    for place, line in enumerate(order):
+        mine = batch.sample == place
+        targets = batch.tokens[mine, 1:][batch.mask[mine]].tolist()
+        assert bytes(targets) == lines[line]
+        assert batch.bytes[mine].sum() == len(lines[line])
+    ones = batch.sums(torch.ones_like(batch.mask, dtype=torch.float32))
+    assert ones.tolist() == [len(lines[line]) for line in order]
+    context = (batch.tokens[:, :-1] < 256).sum(1)
+    assert (context[batch.sample == order.index(len(lines) - 1)] >= 1).all() or len(lines) == 1

@@ -91,3 +91,6 @@ class LanguageData:
     its own, cut off after 128 tokens and padded; only to compare with results obtained so."""
     length: Annotated[int, Field(ge=2, le=65_536)] = 128
     """Tokens that are predicted in a window of the stream."""
+    eval_stride: Count = 0
+    """Of validation and test: windows overlap, and only so many of their last targets count, each
+    after at least `length - eval_stride` tokens of context. 0: windows do not overlap."""

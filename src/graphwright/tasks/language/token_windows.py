@@ -5,7 +5,7 @@ Legend: T = tokens of a text, W = windows, B = windows of a batch, L = positions
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -15,30 +15,47 @@ from torch import Tensor
 
 from graphwright.data.source import IndexArray, as_index
 from graphwright.tasks.language.token_store import Tokens
+from graphwright.tasks.language.vocabularies import Vocabulary
 
-__all__ = ["LINE_LENGTH", "TokenBatch", "TokenWindows", "line_windows", "stream_windows"]
+__all__ = [
+    "LINE_LENGTH",
+    "LinesInContext",
+    "TokenBatch",
+    "TokenWindows",
+    "line_windows",
+    "stream_windows",
+]
 
 LINE_LENGTH = 128  # of `per_line_128`
 
 
 @dataclass(frozen=True)
 class TokenBatch:
-    """Several windows.
+    """Several samples, each of one or more windows.
 
     Attributes:
         tokens: int64 [B, L+1]; position t is predicted from all before it.
         mask: bool [B, L]; which of the targets `tokens[:, 1:]` count.
-        index: int64 [B]; places in the source.
+        bytes: int64 [B]; of text that the counting targets stand for.
+        sample: int64 [B]; which of the batch's samples a window belongs to.
+        index: int64 [samples]; their places in the source.
     """
 
     tokens: Tensor
     mask: Tensor
+    bytes: Tensor
+    sample: Tensor
     index: Tensor
 
     @property
     def num_samples(self) -> int:
-        """Number of windows B."""
+        """Number of samples; windows may be more."""
         return len(self.index)
+
+    def sums(self, values_BL: Tensor) -> Tensor:
+        """Sum of what counts, over each sample's windows [samples], in float64."""
+        rows_B = values_BL.double().masked_fill(~self.mask, 0).sum(1)
+        return rows_B.new_zeros(self.num_samples).index_add_(0, self.sample, rows_B)
 
     def to(
         self,
@@ -55,8 +72,8 @@ class TokenBatch:
         """The same batch in page-locked memory."""
         return type(self)(*(tensor.pin_memory() for tensor in self._tensors()))
 
-    def _tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        return self.tokens, self.mask, self.index
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return self.tokens, self.mask, self.bytes, self.sample, self.index
 
 
 class TokenWindows:
@@ -64,7 +81,7 @@ class TokenWindows:
 
     Args:
         ids: tokens [T], perhaps memory-mapped.
-        separator: id that stands before the first token.
+        vocabulary: what they are tokens of.
         begin: where each window's targets begin in `ids` [W].
         end: where they end [W]; at most `length` later.
         counts_from: the first target that counts [W]; those before it are context only.
@@ -75,7 +92,7 @@ class TokenWindows:
     def __init__(
         self,
         ids: NDArray[Any],
-        separator: int,
+        vocabulary: Vocabulary,
         *,
         begin: NDArray[np.int64],
         end: NDArray[np.int64],
@@ -84,7 +101,8 @@ class TokenWindows:
         length: int,
     ) -> None:
         self.ids = ids
-        self.separator = separator
+        self.separator = vocabulary.separator
+        self.bytes_V = vocabulary.bytes_per_token
         self.begin, self.end = begin, end
         self.counts_from = counts_from
         self.fresh = fresh
@@ -102,21 +120,24 @@ class TokenWindows:
         tokens_BT[~inside_BT] = self.separator
         tokens_BT[self.fresh[rows], 0] = self.separator
         mask_BL = inside_BT[:, 1:] & (place_BT[:, 1:] >= self.counts_from[rows, None])
-        return TokenBatch(
-            torch.from_numpy(tokens_BT), torch.from_numpy(mask_BL), torch.from_numpy(rows)
-        )
+        bytes_B = (self.bytes_V[tokens_BT[:, 1:]] * mask_BL).sum(1)
+        sample_B = np.arange(len(rows))
+        arrays = (tokens_BT, mask_BL, bytes_B, sample_B, rows)
+        return TokenBatch(*(torch.from_numpy(array) for array in arrays))
 
     def sizes(self) -> NDArray[np.int64]:
         """Positions of each window [W]: all cost the same."""
         return np.full(len(self), self.length, np.int64)
 
 
-def stream_windows(tokens: Tokens, separator: int, length: int, *, stride: int = 0) -> TokenWindows:
+def stream_windows(
+    tokens: Tokens, vocabulary: Vocabulary, length: int, *, stride: int = 0
+) -> TokenWindows:
     """Windows over a whole text; every token is a target that counts exactly once.
 
     Args:
         tokens: T of them.
-        separator: id before the first token.
+        vocabulary: what they are tokens of.
         length: positions L of a window.
         stride: targets of a window that count, at its end; the others are context that was
             counted before. 0: all of them, so that windows do not overlap.
@@ -126,7 +147,7 @@ def stream_windows(tokens: Tokens, separator: int, length: int, *, stride: int =
     begin = np.maximum(counts_from - (length - stride), 0)
     return TokenWindows(
         tokens.ids,
-        separator,
+        vocabulary,
         begin=begin,
         end=np.minimum(counts_from + stride, len(tokens.ids)),
         counts_from=counts_from,
@@ -135,17 +156,67 @@ def stream_windows(tokens: Tokens, separator: int, length: int, *, stride: int =
     )
 
 
-def line_windows(tokens: Tokens, separator: int) -> TokenWindows:
+def line_windows(tokens: Tokens, vocabulary: Vocabulary) -> TokenWindows:
     """One window a line that is not blank, cut off after `LINE_LENGTH` tokens and padded: the
     scheme `per_line_128`, in which a long line's rest is never seen."""
     begin, stop = tokens.line_ptr[:-1], tokens.line_ptr[1:]
     used = ~tokens.blank
     return TokenWindows(
         tokens.ids,
-        separator,
+        vocabulary,
         begin=begin[used],
         end=np.minimum(stop, begin + LINE_LENGTH)[used],
         counts_from=begin[used],
         fresh=np.ones(int(used.sum()), np.bool_),
         length=LINE_LENGTH,
     )
+
+
+class LinesInContext:
+    """The lines of a text as samples, each scored after what stands before it.
+
+    A line is covered by windows of half a length of targets, so that each target sees at least
+    half a window (or all there is) before it.
+
+    Args:
+        tokens: of the text.
+        vocabulary: what they are tokens of.
+        length: positions of a window.
+    """
+
+    def __init__(self, tokens: Tokens, vocabulary: Vocabulary, length: int) -> None:
+        step = max(length // 2, 1)
+        count = np.diff(tokens.line_ptr)
+        pieces = np.maximum(-(-count // step), 1)
+        self.ptr = np.cumsum([0, *pieces])
+        line = np.repeat(np.arange(len(count)), pieces)
+        place = np.arange(len(line)) - self.ptr[line]
+        counts_from = tokens.line_ptr[line] + place * step
+        end = np.minimum(counts_from + step, tokens.line_ptr[line + 1])
+        begin = np.maximum(end - length, 0)
+        self.windows = TokenWindows(
+            tokens.ids,
+            vocabulary,
+            begin=begin,
+            end=end,
+            counts_from=counts_from,
+            fresh=begin == 0,
+            length=length,
+        )
+
+    def __len__(self) -> int:
+        return len(self.ptr) - 1
+
+    def batch(self, index: IndexArray) -> TokenBatch:
+        """The lines at `index`, in that order, with all their windows."""
+        lines = as_index(index, len(self), where="lines of a text")
+        pieces = self.ptr[lines + 1] - self.ptr[lines]
+        sample = np.repeat(np.arange(len(lines)), pieces)
+        first = np.cumsum(pieces) - pieces
+        rows = self.ptr[lines[sample]] + np.arange(len(sample)) - first[sample]
+        found = self.windows.batch(rows)
+        return replace(found, sample=torch.from_numpy(sample), index=torch.from_numpy(lines))
+
+    def sizes(self) -> NDArray[np.int64]:
+        """Positions of all windows of each line."""
+        return np.diff(self.ptr) * self.windows.length
