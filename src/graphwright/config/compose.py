@@ -7,6 +7,7 @@ ever registered, so thousands of possible presets cost nothing.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ from graphwright.config.io import flatten, to_dict
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import ConfigError, nearest
 
-__all__ = ["compose"]
+__all__ = ["compose", "expand_sweeps"]
 
 C = TypeVar("C", bound=TaskConfig)
 _NODE = "graphwright_preset"
@@ -52,22 +53,51 @@ def compose(preset: C, overrides: Sequence[str] = ()) -> C:
     return check(type(preset), composed, where="command line")
 
 
+def expand_sweeps(overrides: Sequence[str]) -> list[list[str]]:
+    """Every combination of the values that overrides list (`lr=1,2`, `seed=range(0,3)`).
+
+    The last override varies fastest; one without several values is in all of them.
+
+    Raises:
+        ConfigError: an override that cannot be parsed, or an interval, which has no values.
+    """
+    choices = []
+    for text in overrides:
+        override = _parsed(text)
+        if not override.is_sweep_override():
+            choices.append([text])
+        elif override.is_interval_sweep():
+            raise ConfigError(
+                f"{text}: an interval has no end of values",
+                where="command line",
+                fix="list them, key=a,b,c, or take key=range(start,stop,step)",
+            )
+        else:
+            key = override.get_key_element()
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+    return [list(values) for values in itertools.product(*choices)]
+
+
 def _parse(text: str) -> Override:
+    override = _parsed(text)
+    if override.is_sweep_override():
+        raise ConfigError(
+            f"{text}: one run takes one value for each key",
+            where="command line",
+            fix="graphwright sweep runs one for each value; a list is quoted as key=[a,b]",
+        )
+    return override
+
+
+def _parsed(text: str) -> Override:
     try:
-        override = OverridesParser.create().parse_override(text)
+        return OverridesParser.create().parse_override(text)
     except HydraException as error:
         raise ConfigError(
             f"{text}: not an override ({str(error).splitlines()[0]})",
             where="command line",
             fix="write key=value, for example training.epochs=5",
         ) from None
-    if override.is_sweep_override():
-        raise ConfigError(
-            f"{text}: one run takes one value for each key",
-            where="command line",
-            fix="start a run for each value, or quote a list as key=[a,b]",
-        )
-    return override
 
 
 def _choose_groups(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import signal
+import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -21,6 +24,8 @@ from graphwright.runs.status import read_status
 __all__ = ["Outcome", "run_all"]
 
 log = logging.getLogger("graphwright")
+
+_LOOK_EVERY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ def run_all(
         (config, run) for config, run in zip(configs, found, strict=True) if not _is_finished(run)
     ]
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_be_a_worker) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_be_a_worker, initargs=(os.getpid(),)
+    ) as pool:
         futures = {
             pool.submit(_train_one, io.to_yaml(config), run, runs_root, data_root): config
             for config, run in left
@@ -92,10 +99,18 @@ def _is_finished(run: Path | None) -> bool:
     return run is not None and read_status(run).state == "finished"
 
 
-def _be_a_worker() -> None:
+def _be_a_worker(parent: int) -> None:
     """Own threads would fight with the other workers' for the cores."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.getLogger("graphwright").setLevel(logging.WARNING)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """A worker whose parent was killed must free its run for whoever goes on with it."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_EVERY_S)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _train_one(text: str, run: Path | None, runs_root: Path, data_root: Path) -> Path:
