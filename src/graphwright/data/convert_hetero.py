@@ -8,10 +8,12 @@ of other types); otherwise each type has a column of its own, `NAME__TYPE`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,7 +21,13 @@ from graphwright.data.batch import GraphBatch
 from graphwright.data.convert import pyg_data
 from graphwright.errors import DataError
 
-__all__ = ["HeteroLayout", "from_hetero_list", "to_hetero_list"]
+__all__ = [
+    "HeteroLayout",
+    "from_hetero_list",
+    "from_one_node_type",
+    "to_hetero_list",
+    "to_one_node_type",
+]
 
 EdgeType = tuple[str, str, str]
 _GLOBAL = "_global_store"
@@ -197,3 +205,44 @@ def _global_fields(stores: list[dict[Any, Any]]) -> dict[str, Tensor]:
         if any(len(found[name]) != 1 for found in fields):
             raise DataError(f"graph field {name!r} needs a first dimension of 1")
     return {name: torch.cat([found[name] for found in fields]) for name in fields[0]}
+
+
+def to_one_node_type(
+    node_type: str, names: Sequence[str], edges: Mapping[str, npt.ArrayLike]
+) -> Any:
+    """Several networks on the same named nodes, as a `HeteroData`.
+
+    Args:
+        node_type: what the nodes are called.
+        names: of the N nodes; kept as the list `name` of the node store.
+        edges: for every relation its edges, int64 [2, E]: sources and targets.
+    """
+    data = pyg_data().HeteroData()
+    data[node_type].num_nodes = len(names)
+    data[node_type].name = list(names)
+    for relation, ends in edges.items():
+        kind = (node_type, relation, node_type)
+        data[kind].edge_index = torch.from_numpy(np.array(ends, np.int64))
+    return data
+
+
+def from_one_node_type(data: Any) -> tuple[list[str], dict[str, npt.NDArray[np.int64]]]:
+    """Names of the nodes and edges [2, E] of every relation; the inverse of `to_one_node_type`.
+
+    Nodes without a list `name` are called by their number.
+
+    Raises:
+        DataError: several types of nodes, or two relations of one name.
+    """
+    pyg_data()
+    if len(data.node_types) != 1:
+        raise DataError(f"expected one type of nodes, got {list(data.node_types)}")
+    store = data.to_dict()
+    nodes = store[data.node_types[0]]
+    names = nodes.get("name") or [str(i) for i in range(int(data[data.node_types[0]].num_nodes))]
+    edges: dict[str, npt.NDArray[np.int64]] = {}
+    for kind in data.edge_types:
+        if kind[1] in edges:
+            raise DataError(f"two relations are called {kind[1]!r}")
+        edges[kind[1]] = _ends(store, kind).cpu().numpy()
+    return [str(name) for name in names], edges

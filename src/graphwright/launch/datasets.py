@@ -30,7 +30,10 @@ def list_stores(data_root: Path) -> list[Path]:
 
 
 def describe_store(path: Path) -> dict[str, Any]:
-    """Counts, fields and rejected rows of a packed store.
+    """Counts, fields and rejected rows of a store.
+
+    A store that is no packed graphs says in its `schema.json` whose it is ("task"); that task's
+    module `store` then describes it.
 
     Raises:
         DataError: no store there, or a truncated one.
@@ -40,6 +43,9 @@ def describe_store(path: Path) -> dict[str, Any]:
     folder = path / "store" if (path / "store").is_dir() else path
     if not folder.is_dir():
         raise DataError("there is no such store", where=path, fix="graphwright data list")
+    if (folder / "schema.json").is_file() and (owner := _owner(folder)):
+        described: dict[str, Any] = task_module(owner, "store").describe(folder.parent)
+        return described
     store = PackedGraphs.open(folder)
     nodes, edges = store.node_counts(), store.edge_counts()
     summary: dict[str, Any] = {
@@ -58,6 +64,12 @@ def describe_store(path: Path) -> dict[str, Any]:
     }
     rejected = folder.parent / "rejected.json"
     return {**summary, "rejected": read_json(rejected)} if rejected.exists() else summary
+
+
+def _owner(folder: Path) -> str:
+    """The task that alone can read a store; "" for packed graphs, which anybody can."""
+    schema = read_json(folder / "schema.json")
+    return str(schema.get("task", "")) if isinstance(schema, dict) else ""
 
 
 def _spread(counts: Any) -> str:

@@ -1,0 +1,1 @@
+"""The model of gene interactions and its parts."""
