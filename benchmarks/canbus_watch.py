@@ -3,8 +3,8 @@
 Replay: a recorded capture (`../shared/data/canbus`; generated traffic where there is none) from
 file to verdicts as fast as it goes, 64 windows at a time. Live: the same frames as `can.Message`
 objects, 8,000 a second (a full bus of 1 Mbit/s), through the receiving thread, one window at a
-time. Memory: 10 M frames in one watch. Weights are random, calibrated on the first seconds: speed
-does not depend on them.
+time. Alone: the CPU time of one window, with hot and with cold caches. Memory: 10 M frames in one
+watch. Weights are random, calibrated on the first seconds: speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -169,7 +169,8 @@ def live(name: str, detector: BundleDetector, frames: Frames) -> list[Case]:
     pieces = BusPieces(bus, "paced", detector.window, Rejects(None))
     begin, cpu = time.perf_counter(), time.process_time()
     summary = watched(detector, pieces, calibrate_s=2.0)
-    busy = (time.process_time() - cpu) / (time.perf_counter() - begin)
+    cpu = time.process_time() - cpu
+    busy = cpu / (time.perf_counter() - begin)
     what = f"{summary.windows} windows at {RATE} frames/s, {100 * busy:.0f} % of a core"
     what += f", at most {summary.most_waiting} frames waited"
     what += f"; frames met {1e3 * np.percentile(bus.late_s, 99):.2f} ms late (p99)"
@@ -178,7 +179,24 @@ def live(name: str, detector: BundleDetector, frames: Frames) -> list[Case]:
     return [
         Case(f"{name}/live_p50", "ms", 1e3 * summary.latency_p50_s, note=what),
         Case(f"{name}/live_p99", "ms", 1e3 * summary.latency_p99_s, note="target 5"),
+        Case(f"{name}/live_cpu", "ms", 1e3 * cpu / summary.windows, note="a window, all threads"),
     ]
+
+
+def alone(name: str, detector: BundleDetector, frames: Frames) -> list[Case]:
+    """One window at a time without a bus: at once, and after 10 ms in which others have the core
+    and its caches, as between two windows of a full bus."""
+    cases = []
+    for kind, pause in (("hot", 0.0), ("cold", 0.01)):
+        times = []
+        for first in range(0, 15_000, 100):
+            time.sleep(pause)
+            begin = time.thread_time()
+            detector.score(window_graphs(frames.rows(first, first + 100), detector.window))
+            times.append(1e3 * (time.thread_time() - begin))
+        note = f"of CPU; p99 {np.percentile(times, 99):.2f}"
+        cases.append(Case(f"{name}/window_{kind}", "ms", float(np.median(times)), note=note))
+    return cases
 
 
 def memory(name: str, detector: BundleDetector, path: Path) -> list[Case]:
@@ -211,6 +229,7 @@ def main() -> None:
             gc.collect()
             gc.freeze()  # as the command does
             cases += replay(name, detector, path, options.repeats)
+            cases += alone(name, detector, frames)
             cases += live(name, detector, frames)
         cases += memory(name, detector, path)
     kind = "real" if path == REAL else "generated"
