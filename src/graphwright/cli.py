@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from graphwright.errors import GraphwrightError
+from graphwright.launch.cli_sweep import sweep
 from graphwright.launch.options import root_option
 from graphwright.training.threads import cpu_pressure, settle_waiting
 
@@ -72,6 +73,9 @@ def app() -> None:
 
     Start with: graphwright list, then graphwright train geometry/scans.
     """
+
+
+app.add_command(sweep)
 
 
 @app.command("list")
@@ -191,13 +195,31 @@ def evaluate(
 @click.argument("run")
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), help=".csv or .parquet; else stdout.")
+@click.option(
+    "--also", multiple=True, metavar="RUN", help="Another seed, say: mean and sd over all runs."
+)
+@click.option("--explain/--no-explain", default=True, help="Say what mattered, if the task can.")
 @runs_root_option
 @data_root_option
-def predict(run: str, source: Path, out: Path | None, runs_root: Path, data_root: Path) -> None:
+def predict(
+    run: str,
+    source: Path,
+    out: Path | None,
+    also: tuple[str, ...],
+    explain: bool,
+    runs_root: Path,
+    data_root: Path,
+) -> None:
     """Answers of a trained RUN (or bundle) on raw INPUT."""
     from graphwright.launch.use import predict as answer
 
-    predictions = answer(_trained(run, runs_root), source, data_root=data_root)
+    predictions = answer(
+        _trained(run, runs_root),
+        source,
+        also=[_trained(other, runs_root) for other in also],
+        explain=explain,
+        data_root=data_root,
+    )
     if out is None:
         predictions.to_csv(sys.stdout)
     else:
@@ -223,15 +245,22 @@ def runs(task: str | None, runs_root: Path) -> None:
 @app.command()
 @click.argument("run", nargs=-1, required=True)
 @click.option("--format", "style", type=click.Choice(["text", "markdown", "json"]), default="text")
+@click.option(
+    "--metrics", default="", metavar="all|NAME,…", help="Columns; by default the main metrics."
+)
 @runs_root_option
-def compare(run: tuple[str, ...], style: str, runs_root: Path) -> None:
-    """Metrics and differing settings of several RUNs, seeds averaged."""
+def compare(run: tuple[str, ...], style: str, metrics: str, runs_root: Path) -> None:
+    """Metrics and differing settings of several RUNs, seeds averaged.
+
+    JSON has every metric.
+    """
     from graphwright.report.compare import compare as compare_runs
 
     table = compare_runs(_paths(run, runs_root))
+    shown = table.chosen(metrics)
     texts: dict[str, Callable[[], Any]] = {
-        "text": table.to_text,
-        "markdown": table.to_markdown,
+        "text": lambda: table.to_text(shown),
+        "markdown": lambda: table.to_markdown(shown),
         "json": lambda: json.dumps(table.to_json()),
     }
     click.echo(texts[style]())
@@ -337,9 +366,15 @@ def _trained(run: str, runs_root: Path) -> Path:
 
 
 def _paths(names: Sequence[str], runs_root: Path) -> list[Path]:
+    """Run folders by their names; a sweep's folder stands for all its finished runs."""
+    from graphwright.launch.sweep import runs_of_sweep
     from graphwright.runs.index import resolve_run
 
-    return [resolve_run(name, runs_root).path for name in names]
+    found: list[Path] = []
+    for name in names:
+        is_sweep = (Path(name) / "plan.json").is_file()
+        found += runs_of_sweep(Path(name)) if is_sweep else [resolve_run(name, runs_root).path]
+    return found
 
 
 def _say_outcome(folder: Any) -> None:

@@ -83,6 +83,20 @@ def _capture(folder: Path) -> Path:
     return path
 
 
+def _gene_sets(folder: Path) -> Path:
+    """A pair, a triple and another pair of the generated genes."""
+    path = folder / "sets.tsv"
+    path.write_text("G0001\tG0002\nG0003\tG0004\tG0050\nG0007\tG0070\n")
+    return path
+
+
+def _text(folder: Path) -> Path:
+    """A few lines of text, an empty one among them."""
+    path = folder / "notes.txt"
+    path.write_text("Return the name.\n\nOpen a file and return a stream.\n")
+    return path
+
+
 _SMALL = ("data.source.count=40", "training.epochs=2", "model.hidden_dim=16", "model.num_layers=2")
 
 CONTRACTS: tuple[Contract, ...] = (
@@ -114,6 +128,47 @@ CONTRACTS: tuple[Contract, ...] = (
         overfit_samples=4,
         overfit_steps=200,
         overfit_loss=0.05,
+    ),
+    Contract(
+        preset="genes/tiny",
+        sample=_gene_sets,
+        overrides=(
+            "data.source.genes=80",
+            "data.source.sets=160",
+            "training.epochs=2",
+            "model.hidden_dim=8",
+        ),
+        variants=(
+            "model.conv=gin model.combination=gating",
+            "model.conv=gatv2 model.combination=concat",
+            "model.aggregator=pairwise_interaction model.combination=global model.base=ridge",
+            "model.combination=local",
+        ),
+        damage=_scribble_over,
+        overfit=("model.hidden_dim=16",),
+        overfit_samples=4,
+        overfit_loss=0.01,
+    ),
+    Contract(
+        preset="language/tiny",
+        sample=_text,
+        overrides=(
+            "data.source.max_bytes=20000",
+            "data.tokenizer=bpe",
+            "data.tokenizer.vocab_size=300",
+            "data.length=16",
+            "training.epochs=2",
+        ),
+        variants=(
+            "model=gnn",
+            "model=hgnn model.hyperedges=all_triplets",
+            "model=dense",
+            "model=gnn model.top_k=2",
+        ),
+        damage=_scribble_over,
+        overfit=("model.embed_dim=32",),
+        overfit_steps=200,
+        overfit_loss=0.05,  # nats; it starts at ln 300
     ),
     *(
         Contract(

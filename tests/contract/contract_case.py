@@ -20,7 +20,7 @@ from graphwright.runs.folder import RunFolder
 from graphwright.training.checkpoint import load_checkpoint
 from graphwright.training.engine import Prepared, prepare, trained_model
 from graphwright.training.phases import Phases
-from graphwright.training.task import Task
+from graphwright.training.task import Task, new_model
 
 __all__ = ["Case", "assert_same"]
 
@@ -77,7 +77,7 @@ class Case:
     def fresh_model(self, task: Task[Any, Any] | None = None) -> nn.Module:
         """Untrained, and the caller's own."""
         torch.manual_seed(self.config.seed)
-        return (task or self.task()).build_model(self.prepared.data.state)
+        return new_model(task or self.task(), self.prepared.data)
 
     def samples(self, index: list[int], *, dtype: torch.dtype = torch.float32) -> Any:
         """A batch of these training samples, in this order."""

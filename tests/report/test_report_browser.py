@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from graphwright import report
+from graphwright.report.figures import Bar, bar_chart
 from graphwright.report.page import write_report
 
 CHROMIUM = Path("/usr/bin/chromium")
+PACKAGE = Path(report.__file__).parent
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not CHROMIUM.exists(), reason="no /usr/bin/chromium on this machine"),
@@ -99,3 +102,31 @@ def test_a_link_to_a_folded_run_opens_it(
     assert page.locator("#run-1").get_attribute("open") is not None
     assert page.locator("#run-0").get_attribute("open") is None
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize(
+    "label", ["MMMMWWWW/mmmwww" * 4, "set_04/test_01_known_vehicle/" * 3, "iiiilll.,/" * 9, "short"]
+)
+def test_labels_of_bars_stay_clear_of_their_numbers(
+    browser: Any, tmp_path: Path, label: str, width: int
+) -> None:
+    bars = [
+        Bar(label=label, length=0.5, value=value, strong=strong)
+        for value in ("0.4526 ± 0.0012", "5", "-1,234,567.1 ± 89.2")
+        for strong in (True, False)
+    ]
+    style = "".join((PACKAGE / name).read_text() for name in ("theme.css", "chart.css", "page.css"))
+    path = tmp_path / "bars.html"
+    chart = bar_chart("bars", "Bars", bars).svg
+    path.write_text(f"<style>{style}</style><div style='width:360px'>{chart}</div>")
+    page = browser.new_page(viewport={"width": width, "height": 700})
+    page.goto(path.as_uri())
+    gaps = page.evaluate(
+        """() => [...document.querySelectorAll(".bar-label")].map(one => {
+            const number = one.nextElementSibling.getBoundingClientRect();
+            return number.left - one.getBoundingClientRect().right; })"""
+    )
+    page.close()
+    assert len(gaps) == len(bars)
+    assert min(gaps) > 4

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from graphwright.errors import RunError
 from graphwright.report.compare import compare
 from graphwright.report.grouping import Spread
+from graphwright.report.load import load_report
 
 
 def test_runs_that_differ_in_their_seed_only_are_one_group(make_run: Callable[..., Any]) -> None:
@@ -35,11 +39,7 @@ def test_groups_are_sorted_best_first_and_failures_go_last(make_run: Callable[..
         make_run(model="painn", mae=0.02, training__epochs=80),
     ]
     comparison = compare([run.path for run in runs])
-    assert [group.label for group in comparison.groups] == [
-        "geometry/painn/qm7",
-        "geometry/gcn/qm7",
-        "geometry/tfn/qm7",
-    ]
+    assert [group.label for group in comparison.groups] == ["painn", "gcn", "tfn"]
     assert comparison.differences == {
         "training.epochs": (80, 60, 60),
         "model.name": ("painn", "gcn", "tfn"),
@@ -53,9 +53,58 @@ def test_settings_name_groups_that_share_a_folder(make_run: Callable[..., Any]) 
     runs = [make_run(), make_run(training__epochs=5, model__hidden_dim=8), make_run()]
     comparison = compare([run.path for run in runs])
     labels = {group.label for group in comparison.groups}
-    assert labels == {"epochs=60, hidden_dim=64", "epochs=5, hidden_dim=8"}
+    assert labels == {"epochs=60", "epochs=5"}
     twice = next(group for group in comparison.groups if len(group.reports) == 2)
     assert twice.metrics["mae"].sd is None  # one seed trained twice is no spread over seeds
+
+
+LEVELS = ("modality", "dataset", "learning_type", "model_size", "training_mode")
+
+
+def leveled(make_run: Callable[..., Any], *levels: str, **more: Any) -> Path:
+    """A run whose folders are words of its configuration, without its task's name."""
+    run = make_run(**more)
+    config = {**run.config, "task": "canbus", **dict(zip(LEVELS, levels, strict=True))}
+    (run.path / "config.yaml").write_text(yaml.safe_dump(config))
+    folder = run.path.parents[3].joinpath("elsewhere", *levels, run.path.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.move(run.path, folder))
+
+
+def test_labels_are_the_levels_that_tell_runs_apart(make_run: Callable[..., Any]) -> None:
+    runs = [
+        leveled(make_run, "automotive", "set04", "fusion", "student", "all_samples", mae=0.01),
+        leveled(make_run, "automotive", "set04", "classifier", "student", "all_samples", mae=0.02),
+        leveled(make_run, "automotive", "set04", "classifier", "teacher", "all_samples", mae=0.03),
+    ]
+    assert load_report(runs[1]).name == "automotive/set04/classifier/student/all_samples/run_000"
+    labels = [group.label for group in compare(runs).groups]
+    assert labels == ["fusion/student", "classifier/student", "classifier/teacher"]
+    more = leveled(
+        make_run, "automotive", "set04", "fusion", "student", "all_samples", training__epochs=7
+    ).rename(runs[0].with_name("run_001"))
+    labels = [group.label for group in compare([*runs, more]).groups]
+    assert len(set(labels)) == 4
+    assert set(labels) >= {"fusion/student, epochs=60", "fusion/student, epochs=7"}
+    (alone,) = compare(runs[:1]).groups
+    assert alone.label == "automotive/set04/fusion/student/all_samples"
+
+
+def test_main_metrics_are_shown_and_others_when_asked_for(make_run: Callable[..., Any]) -> None:
+    runs = [make_run(), make_run(model="egnn", mae=0.05)]
+    comparison = compare([run.path for run in runs])
+    assert comparison.columns()[2:-3] == ["mae"]
+    assert "5 more metrics: --metrics all" in comparison.to_text()
+    assert comparison.chosen("all") == comparison.metrics
+    names = comparison.chosen("mse, displacement")
+    assert "displacement" in comparison.to_markdown(names)
+    assert "mae_x" not in comparison.to_text(names)
+    with pytest.raises(RunError, match="did you mean displacement"):
+        comparison.chosen("displacment")
+    for run in runs:
+        metrics = json.loads((run.path / "metrics.json").read_text())
+        run.metrics(**{**metrics, "main": ["mae", "mse", "never"]})
+    assert compare([run.path for run in runs]).main == ("mae", "mse")
 
 
 def test_text_and_markdown_hold_every_number(make_run: Callable[..., Any]) -> None:

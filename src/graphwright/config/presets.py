@@ -25,7 +25,7 @@ __all__ = [
     "tasks_with_commands",
 ]
 
-TASKS: tuple[str, ...] = ("geometry", "nas", "canbus")
+TASKS: tuple[str, ...] = ("geometry", "nas", "canbus", "genes", "language")
 
 
 def task_module(task: str, part: str) -> ModuleType:

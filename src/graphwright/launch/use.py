@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from graphwright.errors import DataError, RunError, nearest
+from graphwright.launch.links import read_links
 from graphwright.runs.files import atomic_path
+from graphwright.runs.folder import CONFIG_NAME, RunFolder
 from graphwright.runs.index import resolve_run
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Predictions", "evaluate", "export_bundle", "load_run", "predict"]
 
 BATCH = 64
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,26 +67,46 @@ class Predictions:
         writer.writerows(zip(self.names, *columns, strict=True))
 
 
-def predict(run: Path | str, source: Any, *, data_root: Path = Path("data")) -> Predictions:
-    """A trained model's answers on raw input.
+def predict(
+    run: Path | str,
+    source: Any,
+    *,
+    also: Sequence[Path | str] = (),
+    explain: bool = True,
+    data_root: Path = Path("data"),
+) -> Predictions:
+    """A trained model's answers on raw input, or those of several models together.
 
     Args:
         run: a run folder or a bundle.
         source: the user's file, or data in memory as the task takes them (geometry: a
             `StructureTable` from `structures_from_arrays`).
+        also: further runs of the same task, other seeds perhaps: every column becomes the mean over
+            all runs, with `<column>_sd` beside it (`agreement.combine`).
+        explain: also say what mattered, where the task can (`Task.explain`).
         data_root: where prepared data are kept.
 
     Raises:
-        BundleError: no bundle there, or a damaged one.
-        DataError: the input is missing, malformed, or has no usable row.
+        BundleError: no bundle there, or a damaged one; or runs that do not go together.
+        DataError: the input is missing, malformed, or has no usable row; or the runs read it
+            differently.
+        RunError: one run is named twice.
     """
+    from graphwright.launch.agreement import check_same_task, combine, distinct_runs
     from graphwright.training.bundle import load_bundle
     from graphwright.training.infer import over_source
 
-    bundle = load_bundle(Path(run), data_root)
-    raw = bundle.task.read_input(Path(source) if isinstance(source, str) else source, bundle.state)
-    columns = over_source(bundle.task, bundle.model, batch_size=BATCH)(raw.source)
-    return Predictions(raw.names, columns, raw.rejected)
+    source = Path(source) if isinstance(source, str) else source
+    runs = distinct_runs([Path(run), *map(Path, also)])
+    bundles = {folder: load_bundle(folder, data_root) for folder in runs}
+    check_same_task({folder: bundle.task.config.task for folder, bundle in bundles.items()})
+    answers: dict[Path, Predictions] = {}
+    for folder, bundle in bundles.items():
+        raw = bundle.task.read_input(source, bundle.state)
+        infer = over_source(bundle.task, bundle.model, batch_size=BATCH, explain=explain)
+        answers[folder] = Predictions(raw.names, infer(raw.source), raw.rejected)
+    first = answers[runs[0]]
+    return combine(answers, bundles[runs[0]].task.finish_predictions) if also else first
 
 
 def evaluate(
@@ -97,13 +121,15 @@ def evaluate(
         data_root: where prepared data are kept.
 
     Returns:
-        As `metrics.json`: metrics, tables and proofs.
+        As `metrics.json`: metrics, tables and proofs. Runs that this one builds on and that are no
+        longer there are told in the log and in `missing_links`: rows that need them are left out.
     """
     from graphwright.training.bundle import load_bundle
     from graphwright.training.infer import over_source
 
     bundle = load_bundle(run, data_root)
     task = bundle.task
+    links, missing = _links_of(run)
     prepared = task.split(task.load()) if data is None else task.read_labelled(data, bundle.state)
     infer = over_source(task, bundle.model, batch_size=BATCH)
     name = split if data is None else "test"
@@ -112,8 +138,22 @@ def evaluate(
             f"{name}: no such split{nearest(name, prepared.sources)}",
             fix=f"splits are {', '.join(prepared.sources)}",
         )
+    task.links = links  # only now: the data are those of a model that is ready, without its parts
     report = task.evaluate(infer, prepared, name).report
-    return {**report, "data": prepared.summary, **task.proof(bundle.model, prepared)}
+    told = {"missing_links": missing} if missing else {}
+    return {**report, "data": prepared.summary, **task.proof(bundle.model, prepared), **told}
+
+
+def _links_of(run: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Runs that a run builds on and that can be loaded; the others. A bundle knows of none."""
+    if not (run / CONFIG_NAME).is_file():
+        return {}, {}
+    links = read_links(RunFolder.open(run))
+    there = {role: path for role, path in links.items() if (path / "bundle").is_dir()}
+    missing = {role: str(path) for role, path in links.items() if role not in there}
+    for role, path in missing.items():
+        log.warning("the %s of this run is not there any more: %s", role, path)
+    return there, missing
 
 
 def export_bundle(run: Path, out: Path) -> Path:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphwright.errors import RunError
+from graphwright.errors import RunError, nearest
+from graphwright.report.costs import cost_table
 from graphwright.report.grouping import Group, differing_keys, group_runs
 from graphwright.report.load import RunReport, load_report
+from graphwright.report.paired import Paired, paired_differences
 from graphwright.report.pivot import Pivot, pivot_tables
 from graphwright.report.text import (
     MISSING,
@@ -32,13 +34,21 @@ class Comparison:
         metrics: names of all final metrics, the primary ones first, single components last.
         primary: name to whether higher is better.
         pivots: models against a number in which they differ, one table a data set.
+        paired: differences seed by seed, where there are no pivots to read.
     """
 
     groups: tuple[Group, ...]
     differences: dict[str, tuple[Any, ...]]
     metrics: tuple[str, ...]
+    main: tuple[str, ...]
     primary: dict[str, bool]
     pivots: tuple[Pivot, ...] = ()
+    paired: tuple[Paired, ...] = ()
+
+    @property
+    def costs(self) -> tuple[list[str], list[list[str]]]:
+        """See `cost_table`."""
+        return cost_table(self.groups)
 
     @property
     def reports(self) -> tuple[RunReport, ...]:
@@ -50,17 +60,20 @@ class Comparison:
         """Whether any group has more than one seed with results."""
         return any(spread.sd is not None for g in self.groups for spread in g.metrics.values())
 
-    def columns(self, most_metrics: int | None = None) -> list[str]:
+    def columns(self, metrics: Sequence[str] | None = None) -> list[str]:
         """Headings of `rows`."""
-        return ["", "configuration", *self.metrics[:most_metrics], "seed", "state", "time"]
+        shown = self.main if metrics is None else metrics
+        return ["", "configuration", *shown, "seed", "state", "time"]
 
-    def rows(self, most_metrics: int | None = None) -> list[list[str]]:
-        """One row of text a group; an absent metric is a dash."""
+    def rows(self, metrics: Sequence[str] | None = None) -> list[list[str]]:
+        """One row of text a group, with these metrics (None: the main ones); an absent metric is a
+        dash."""
+        shown = self.main if metrics is None else metrics
         return [
             [
                 group.letter,
                 group.label,
-                *(str(group.metrics.get(n, MISSING)) for n in self.metrics[:most_metrics]),
+                *(str(group.metrics.get(n, MISSING)) for n in shown),
                 group.seeds,
                 group.state,
                 MISSING if group.duration_s is None else format_duration(group.duration_s),
@@ -75,16 +88,33 @@ class Comparison:
             for key, values in self.differences.items()
         ]
 
-    def to_text(self) -> str:
-        """For a terminal."""
-        return self._render(plain_table, "{}")
+    def chosen(self, words: str) -> tuple[str, ...]:
+        """Metrics by their names, with commas between them; `all`, or nothing for the main ones.
 
-    def to_markdown(self) -> str:
-        """For an issue or a notebook."""
-        return self._render(markdown_table, "## {}")
+        Raises:
+            RunError: no run has such a metric.
+        """
+        if words == "all":
+            return self.metrics
+        names = tuple(name.strip() for name in words.split(",") if name.strip()) or self.main
+        for name in names:
+            if name not in self.metrics:
+                raise RunError(
+                    f"{name}: no run has such a metric{nearest(name, self.metrics)}",
+                    fix="--metrics all shows every one",
+                )
+        return names
+
+    def to_text(self, metrics: Sequence[str] | None = None) -> str:
+        """For a terminal, with these metrics (None: the main ones)."""
+        return self._render(plain_table, "{}", metrics)
+
+    def to_markdown(self, metrics: Sequence[str] | None = None) -> str:
+        """For an issue or a notebook, with these metrics (None: the main ones)."""
+        return self._render(markdown_table, "## {}", metrics)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values: `groups`, `runs`, `differences`, `primary`, `pivots`.
+        """JSON values: `groups`, `runs`, `differences`, `primary`, `pivots`, `paired`.
 
         Numbers that are not finite are text.
         """
@@ -116,16 +146,25 @@ class Comparison:
         ]
         tree = {"groups": groups, "runs": runs, "differences": self.differences}
         pivots = [pivot.to_json() for pivot in self.pivots]
-        safe: dict[str, Any] = json_safe({**tree, "primary": self.primary, "pivots": pivots})
+        paired = [one.to_json() for one in self.paired]
+        tree |= {"primary": self.primary, "pivots": pivots, "paired": paired}
+        safe: dict[str, Any] = json_safe(tree)
         return safe
 
-    def _render(self, table: Any, heading: str) -> str:
-        parts = [heading.format("Results"), table(self.columns(), self.rows())]
+    def _render(self, table: Any, heading: str, metrics: Sequence[str] | None) -> str:
+        parts = [heading.format("Results"), table(self.columns(metrics), self.rows(metrics))]
         if self.has_spread:
             parts.append("mean ± sample standard deviation over seeds")
+        if hidden := len(set(self.metrics) - set(self.main if metrics is None else metrics)):
+            parts.append(f"{hidden} more metrics: --metrics all, or their names")
         for pivot in self.pivots:
             parts += [heading.format(pivot.title), table(pivot.columns(), pivot.text_rows())]
             parts.append(pivot.note)
+        for paired in self.paired:
+            parts += [heading.format(paired.title), table(paired.columns(), paired.rows())]
+            parts += [paired.note, "\n".join(paired.statements())]
+        if len(self.groups) > 1:
+            parts += [heading.format("Cost"), table(*self.costs)]
         if self.differences:
             columns = ["setting", *(group.letter for group in self.groups)]
             parts.append(heading.format("Configuration differences"))
@@ -153,13 +192,18 @@ def compare(runs: Sequence[Path | str | RunReport]) -> Comparison:
     }
     groups = group_runs(reports, primary)
     names = dict.fromkeys(name for group in groups for name in group.metrics)
+    metrics = tuple(dict.fromkeys([*primary, *sorted(names, key=_is_component)]))
+    main = dict.fromkeys([*primary, *(name for report in reports for name in report.main)])
     differing = differing_keys([group.settings for group in groups])
+    pivots = pivot_tables(groups, primary)
     return Comparison(
         groups=groups,
         differences={key: tuple(group.settings.get(key) for group in groups) for key in differing},
-        metrics=tuple(dict.fromkeys([*primary, *sorted(names, key=_is_component)])),
+        metrics=metrics,
+        main=tuple(name for name in main if name in metrics),
         primary=primary,
-        pivots=pivot_tables(groups, primary),
+        pivots=pivots,
+        paired=() if pivots else paired_differences(groups, primary),
     )
 
 

@@ -12,7 +12,7 @@ from graphwright.report.lines import Line, line_chart
 from graphwright.report.load import RunReport, Series
 from graphwright.report.text import format_number
 
-__all__ = ["Curves", "OverlayRun", "learning_curves", "overlay_curves", "title_of"]
+__all__ = ["Curves", "OverlayRun", "family_curves", "learning_curves", "overlay_curves", "title_of"]
 
 MAIN_FIGURES = 6
 OVERLAY_VERTICES = 6000  # in all lines of an overlaid figure
@@ -27,6 +27,7 @@ _TITLES = {
     "samples_per_s": "Samples per second",
 }
 _ACRONYMS = {"mae", "mse", "rmse", "auc", "auroc", "auprc", "f1", "r2", "fpr", "tpr", "ece"}
+_STAGE = re.compile(r"(train|val)_")
 _STAGED = re.compile(r"(train|val)_(.+?)(_step)?")
 
 
@@ -78,6 +79,25 @@ def learning_curves(report: RunReport) -> Curves:
     )
 
 
+def family_curves(report: RunReport) -> tuple[Figure, ...]:
+    """Metrics with a slash in their names are many of one kind: one small figure for all whose
+    names agree up to the last slash (`weight/layer0/a`, `weight/layer0/b`)."""
+    families: dict[str, list[Series]] = {}
+    for name, series in report.series.items():
+        if "/" in name and len(series.values) > 1:
+            families.setdefault(name.rsplit("/", 1)[0], []).append(series)
+    figures = []
+    for family, members in families.items():
+        label, chosen = _x_axis_of(members)
+        lines = [
+            Line(label=one.name.rsplit("/", 1)[1], xs=xs, ys=one.values, colour=i)
+            for i, (one, xs) in enumerate(zip(members, chosen, strict=True))
+        ]
+        words = title_of(_STAGE.sub("", family).replace("/", "_"))
+        figures.append(line_chart(family, words, lines, x_label=label))
+    return tuple(figures)
+
+
 def overlay_curves(runs: Sequence[OverlayRun]) -> tuple[Figure, ...]:
     """The same metric of every run in one figure, coloured and lettered by group."""
     primaries = [f"val_{run.report.metrics.get('primary')}" for run in runs]
@@ -120,6 +140,8 @@ def _sort_names(report: RunReport) -> tuple[list[str], list[str]]:
     paired: dict[str, None] = {}
     single: list[str] = []
     for name, series in report.series.items():
+        if "/" in name:  # see `family_curves`
+            continue
         found = _STAGED.fullmatch(name)
         if found and not found[3]:
             paired[found[2]] = None

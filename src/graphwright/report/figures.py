@@ -22,7 +22,10 @@ __all__ = ["Bar", "Figure", "bar_chart", "make_figure", "scatter_chart", "x_axis
 
 WIDTH = 360
 COLOURS = 8
-LETTER = 6.6  # mean width of a character of a label, in user units
+LETTER = 6.6  # mean width of a character of a tick, in user units
+PLAIN_LETTER, STRONG_LETTER = 8.0, 9.0  # of most characters of a label
+_NARROW, _NARROW_ONES = 0.6, frozenset(" .,:;'|!/ijltfrI-()[]")  # times that
+_WIDE, _WIDE_ONES = 1.55, frozenset("mwMW@%—±")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +98,9 @@ def bar_chart(name: str, title: str, bars: Sequence[Bar], *, detail: str = "") -
         top = 34 * i
         begin, end = sorted((x(bar.start), x(bar.start + bar.length)))
         kind = "strong" if bar.strong else "plain"
-        room = int((WIDTH - 14 - LETTER * len(bar.value)) / LETTER)
-        label = bar.label if len(bar.label) <= room else bar.label[: room - 1] + "…"
+        room = WIDTH - 14 - _label_width(bar.value, strong=bar.strong)
         parts += [
-            text(label, 0, top + 13, f"bar-label {kind}"),
+            text(_shortened(bar.label, room, strong=bar.strong), 0, top + 13, f"bar-label {kind}"),
             text(bar.value, WIDTH, top + 13, f"bar-value {kind}", "end"),
             tag("rect", class_="track", x=0, y=top + 19, width=WIDTH, height=7, rx=3.5),
             tag(
@@ -151,6 +153,23 @@ def x_axis(x: Scale, bottom: float, label: str) -> list[Markup]:
         parts.append(text(tick_label(value), x(value), bottom + 16, "tick", "middle"))
     parts.append(text(label, (x.start + x.end) / 2, bottom + 31, "axis-label", "middle"))
     return parts
+
+
+def _shortened(label: str, room: float, *, strong: bool) -> str:
+    """A label that stays clear of the number beside it."""
+    if _label_width(label, strong=strong) <= room:
+        return label
+    kept = len(label)
+    while kept > 1 and _label_width(f"{label[:kept]}…", strong=strong) > room:
+        kept -= 1
+    return f"{label[:kept].rstrip()}…"
+
+
+def _label_width(label: str, *, strong: bool) -> float:
+    """User units, rather too many: nobody knows the font of the reader's browser."""
+    wide = sum(_WIDE if char in _WIDE_ONES else _NARROW if char in _NARROW_ONES else 1.0
+               for char in label)  # fmt: skip
+    return wide * (STRONG_LETTER if strong else PLAIN_LETTER)
 
 
 def _thin(scatter: Scatter, max_points: int) -> tuple[list[float], list[float]]:

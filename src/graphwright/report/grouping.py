@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from graphwright.config.io import flatten
 from graphwright.report.load import RunReport
 from graphwright.report.text import format_number, format_value
 
-__all__ = ["Group", "Spread", "differing_keys", "group_runs", "short_key"]
+__all__ = ["Group", "Spread", "differing_keys", "group_runs", "seed_values", "short_key"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -154,29 +155,58 @@ def _letter(place: int) -> str:
 
 def _spreads(reports: Sequence[RunReport]) -> dict[str, Spread]:
     names = dict.fromkeys(name for report in reports for name in report.scalars)
-    return {name: _spread(name, reports) for name in names}
+    return {name: Spread.of(list(seed_values(name, reports).values())) for name in names}
 
 
-def _spread(name: str, reports: Sequence[RunReport]) -> Spread:
-    # a seed trained twice says nothing more of the spread over seeds: its latest run counts
-    by_seed = {
+def seed_values(name: str, reports: Sequence[RunReport]) -> dict[str, float]:
+    """A final metric by seed. A seed trained twice says nothing more of the spread over seeds: its
+    latest run counts."""
+    return {
         str(report.seed): report.scalars[name]
         for report in sorted(reports, key=lambda report: report.name)
         if name in report.scalars
     }
-    return Spread.of(list(by_seed.values()))
 
 
 def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) -> list[str]:
-    """The folders of the runs where they tell the groups apart, else the differing settings."""
-    folders = [group[0].name.rsplit("/", 1)[0] for group in members]
-    if len(set(folders)) == len(folders):
-        return folders
-    labels = []
-    for group in members:
-        flat = flatten(group[0].config)
-        told = [
-            f"{short_key(key, differing)}={format_value(flat.get(key))}" for key in differing[:4]
-        ]
-        labels.append(", ".join(told + ["…"] * (len(differing) > 4)) or group[0].name)
-    return labels
+    """What tells the groups apart: levels of their folders, then settings, then names of runs."""
+    folders = [tuple(group[0].name.split("/")[:-1]) for group in members]
+    places = _telling_levels(folders)
+    labels = ["/".join(folder[k] for k in places if k < len(folder)) for folder in folders]
+    settings = [flatten(group[0].config) for group in members]
+    for label in [label for label, count in Counter(labels).items() if count > 1]:
+        same = [i for i, other in enumerate(labels) if other == label]
+        told = _telling_settings([settings[i] for i in same], differing)
+        for i, words in zip(same, told, strict=True):
+            # levels that all groups share were left out: the settings alone say it then
+            labels[i] = ", ".join([*([label] if len(same) < len(labels) else []), *words])
+    twice = Counter(labels)
+    return [
+        group[0].name if twice[label] > 1 or not label else label
+        for label, group in zip(labels, members, strict=True)
+    ]
+
+
+def _telling_levels(folders: Sequence[tuple[str, ...]]) -> list[int]:
+    """Places at which folders differ; all of them where they differ in depth or in nothing."""
+    depth = max(map(len, folders), default=0)
+    if len({len(folder) for folder in folders}) > 1 or len(set(folders)) == 1:
+        return list(range(depth))
+    return [k for k in range(depth) if len({folder[k] for folder in folders}) > 1]
+
+
+def _telling_settings(
+    settings: Sequence[Mapping[str, Any]], differing: Sequence[str]
+) -> list[list[str]]:
+    """As few settings as tell these apart, `key=value`; the first that does, then the next."""
+    told: list[str] = []
+    kinds = 1
+    for key in differing:
+        tried = [*told, key]
+        count = len({_canonical([one.get(k) for k in tried]) for one in settings})
+        if count > kinds:
+            told, kinds = tried, count
+    return [
+        [f"{short_key(key, differing)}={format_value(one.get(key))}" for key in told]
+        for one in settings
+    ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from graphwright.config.io import flatten
 from graphwright.errors import GraphwrightError
 from graphwright.report.predictions import Scatter, read_scatter
 from graphwright.report.results import Headline, Table, as_number, find_headline, parse_tables
@@ -47,7 +48,7 @@ class RunReport:
     """What a run folder says. Missing files leave empty fields and a line in `notes`.
 
     Attributes:
-        name: the run's path from its task's folder on, "geometry/painn/run_000".
+        name: the run's path from the runs root on, "geometry/painn/run_000".
         state: created, running, finished, failed, interrupted or unknown.
         started, ended: UTC times of the latest session, None where not known.
         duration_s: seconds of all sessions; None for a run that is not over.
@@ -85,6 +86,13 @@ class RunReport:
         return str(self.config.get("task") or self.metrics.get("task") or "unknown task")
 
     @property
+    def main(self) -> tuple[str, ...]:
+        """Names of the metrics that a comparison shows: `main` of `metrics.json`, or `primary`."""
+        primary, told = self.metrics.get("primary"), self.metrics.get("main")
+        names = [primary, *(told if isinstance(told, list) else [])]
+        return tuple(dict.fromkeys(str(name) for name in names if name))
+
+    @property
     def seed(self) -> Any:
         """The seed of the configuration, None where the configuration could not be read."""
         return self.config.get("seed")
@@ -117,7 +125,7 @@ def load_report(path: Path | str) -> RunReport:
     tables = parse_tables(metrics.get("tables"))
     return RunReport(
         path=folder.path,
-        name=_run_name(folder.path, str(config.get("task") or "")),
+        name=_run_name(folder.path, config),
         **reader.status(),
         config_text=config_text,
         config=config,
@@ -212,10 +220,17 @@ class _Reader:
         return "\n".join(text.splitlines()[-LOG_LINES:])
 
 
-def _run_name(path: Path, task: str) -> str:
+def _run_name(path: Path, config: Mapping[str, Any]) -> str:
+    """The path from the runs root on. Its folders are words of the configuration, however many."""
     parts = path.resolve().parts
-    places = [i for i, part in enumerate(parts) if task and part == task]
-    return "/".join(parts[places[-1] :] if places else parts[-3:])
+    task = str(config.get("task") or "")
+    if task in parts:
+        return "/".join(parts[len(parts) - 1 - parts[::-1].index(task) :])
+    words = {str(value) for value in flatten(config).values()}
+    first = len(parts) - 1
+    while first > 0 and parts[first - 1] in words:
+        first -= 1
+    return "/".join(parts[first:] if first < len(parts) - 1 else parts[-3:])
 
 
 def _phases(startup: Mapping[str, Any]) -> tuple[Phase, ...]:

@@ -129,7 +129,7 @@ def _several(comparison: Comparison) -> dict[str, Any]:
         )
         for i, run in enumerate(shown)
     ]
-    overlay = overlay_curves(runs)
+    overlay, main = overlay_curves(runs), comparison.main
     return {
         "title": comparison_title(comparison),
         "comparison": comparison,
@@ -137,7 +137,7 @@ def _several(comparison: Comparison) -> dict[str, Any]:
         "overlay": overlay,
         "views": views,
         "left_out": len(runs) - len(shown),
-        "most_metrics": MOST_METRICS,
+        "shown": main if len(main) > 1 else comparison.metrics[:MOST_METRICS],
         "navigation": _comparison_navigation(comparison, overlay),
     }
 
@@ -147,7 +147,9 @@ def _navigation(view: RunView) -> list[tuple[str, str]]:
         "results": view.report.tables or view.scalars,
         "learning": view.curves.main or view.curves.more,
         "predictions": view.scatter,
+        "inside": view.matrices or view.families,
         "equivariance": view.equivariance,
+        "checks": view.checks,
         "start-up": view.startup,
         "data": view.data_tables or view.data_rows,
         "configuration": view.config_html,
@@ -161,6 +163,7 @@ def _comparison_navigation(
 ) -> list[tuple[str, str]]:
     parts = [("comparison", "Comparison")]
     parts += [("pivots", "Models")] if comparison.pivots else []
+    parts += [("paired", "Differences")] if comparison.paired else []
     parts += [("differences", "What differs")] if comparison.differences else []
     parts += [("curves", "Curves")] if overlay else []
     return [*parts, ("runs", "Each run")]

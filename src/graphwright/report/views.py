@@ -12,9 +12,10 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from graphwright.config.io import flatten
-from graphwright.report.curves import Curves, learning_curves
+from graphwright.report.curves import Curves, family_curves, learning_curves
 from graphwright.report.figures import Bar, Figure, bar_chart, scatter_chart
 from graphwright.report.load import RunReport
+from graphwright.report.matrices import heat_maps, parse_matrices
 from graphwright.report.results import Headline, Table, parse_tables
 from graphwright.report.text import format_column, format_duration, format_number
 
@@ -50,8 +51,11 @@ class RunView:
     ranking: Figure | None
     scalars: tuple[tuple[str, float], ...]
     curves: Curves
+    families: tuple[Figure, ...]
+    matrices: tuple[Figure, ...]
     scatter: tuple[Figure, ...]
     equivariance: tuple[Table, ...]
+    checks: tuple[Table, ...]
     startup: Figure | None
     startup_table: Table
     data_tables: tuple[Table, ...]
@@ -69,7 +73,8 @@ class RunView:
     def figures(self) -> tuple[Figure, ...]:
         """Every drawing of the run, for its folder."""
         single = [figure for figure in (self.ranking, self.startup) if figure is not None]
-        return (*single, *self.curves.main, *self.curves.more, *self.scatter)
+        curves = (*self.curves.main, *self.curves.more, *self.families)
+        return (*single, *curves, *self.matrices, *self.scatter)
 
 
 def view_of(
@@ -98,11 +103,14 @@ def view_of(
         ranking=_ranking(report.headline),
         scalars=tuple(report.scalars.items()),
         curves=learning_curves(report),
+        families=family_curves(report),
+        matrices=heat_maps(parse_matrices(report.metrics.get("matrices"))),
         scatter=tuple(
             scatter_chart(one, title=_scatter_title(one.name, one.label), max_points=points)
             for one in report.scatter
         ),
         equivariance=equivariance_tables(report.metrics.get("equivariance")),
+        checks=_checks(report.metrics.get("checks")),
         startup=_startup(report),
         startup_table=_startup_table(report),
         data_tables=tuple(_data_tables(report)),
@@ -138,6 +146,21 @@ def equivariance_tables(entry: object) -> tuple[Table, ...]:
         heading = "Settings of the check" if nested else title
         tables.append(Table(title=heading, columns=("", "value"), rows=rows))
     return tuple(tables)
+
+
+def _checks(entry: object) -> tuple[Table, ...]:
+    """A table for each entry of `checks`: what was shown on the trained weights."""
+    if not isinstance(entry, Mapping):
+        return ()
+    return tuple(
+        Table(
+            title=_words(name).capitalize(),
+            columns=("", "value"),
+            rows=tuple((_words(key), value) for key, value in shown.items()),
+        )
+        for name, shown in entry.items()
+        if isinstance(shown, Mapping) and shown
+    )
 
 
 def split_table(report: RunReport) -> Table | None:

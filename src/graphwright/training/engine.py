@@ -28,7 +28,7 @@ from graphwright.training.progress import Progress
 from graphwright.training.random_state import seed_everything
 from graphwright.training.recorder import Recorder
 from graphwright.training.signals import StopRequest
-from graphwright.training.task import Task, TaskData
+from graphwright.training.task import Task, TaskData, new_model
 from graphwright.training.warmup import warm_up
 
 __all__ = ["Interrupted", "Prepared", "fit", "prepare", "trained_model"]
@@ -69,7 +69,7 @@ def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
         details.update(io.to_dict(config.loading), batches=feed.batches)
     with phases.timed("model") as details:
         seed_everything(config.seed)
-        model = task.build_model(data.state).to(placement.device, placement.dtype)
+        model = new_model(task, data).to(placement.device, placement.dtype)
         details["parameters"] = sum(p.numel() for p in model.parameters())
         details["layers"] = sum(1 for _ in model.modules()) - 1
     with phases.timed("compilation") as details:

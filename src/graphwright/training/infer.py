@@ -16,21 +16,28 @@ from graphwright.training.task import Columns, Infer, Task
 __all__ = ["model_dtype", "over_source"]
 
 
-def over_source(task: Task[Any, Any], model: nn.Module, *, batch_size: int) -> Infer:
+def over_source(
+    task: Task[Any, Any], model: nn.Module, *, batch_size: int, explain: bool = False
+) -> Infer:
     """A function from a source to the model's predictions, rows in the source's order.
 
     Args:
         task: whose `predict` is called.
         model: on its device, in its precision; put into eval mode here.
         batch_size: samples at a time.
+        explain: also the columns of `Task.explain`.
     """
+
+    def answer(batch: Any) -> Mapping[str, Tensor]:
+        columns = task.predict(model, batch)
+        return {**columns, **task.explain(model, batch)} if explain else columns
 
     def infer(source: SampleSource) -> Columns:
         model.eval()
         loader = Loader(source, batch_size=batch_size, seed=0, shuffle=False)
         device, dtype = model_dtype(model)
         with torch.inference_mode():
-            parts = (task.predict(model, batch.to(device, dtype=dtype)) for batch in loader)
+            parts = (answer(batch.to(device, dtype=dtype)) for batch in loader)
             return task.finish_predictions(_stack(parts))
 
     return infer

@@ -20,7 +20,17 @@ from torch import Tensor, nn
 from graphwright.config.schema import TaskConfig
 from graphwright.data.source import IndexArray, SampleSource
 
-__all__ = ["Columns", "Evaluation", "Infer", "RawInput", "Stage", "StepOutput", "Task", "TaskData"]
+__all__ = [
+    "Columns",
+    "Evaluation",
+    "Infer",
+    "RawInput",
+    "Stage",
+    "StepOutput",
+    "Task",
+    "TaskData",
+    "new_model",
+]
 
 Stage = Literal["train", "val"]
 Columns = dict[str, np.ndarray]  # one row a sample
@@ -58,6 +68,9 @@ class TaskData:
         digest: SHA-256 of the data.
         split_digest: SHA-256 of the split's indices.
         summary: counts a person wants to see: sizes, rejected rows, statistics.
+        buffers: tensors that a model gets from the data (the networks of a shared graph), by the
+            name of its buffer. `build_model` makes room for them from `state`; they are saved and
+            shipped with the weights.
     """
 
     sources: Mapping[str, SampleSource]
@@ -65,6 +78,7 @@ class TaskData:
     digest: str
     split_digest: str
     summary: dict[str, Any] = field(default_factory=dict)
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -115,7 +129,10 @@ class Task(ABC, Generic[C, L]):
 
     @abstractmethod
     def build_model(self, state: Mapping[str, Any]) -> nn.Module:
-        """A freshly initialised model for data with this state."""
+        """A freshly initialised model for data with this state.
+
+        `TaskData.buffers` are not in it yet (`new_model`), nor the weights of a bundle.
+        """
 
     @abstractmethod
     def step(self, model: Any, batch: Any, stage: Stage) -> StepOutput:
@@ -124,6 +141,13 @@ class Task(ABC, Generic[C, L]):
     @abstractmethod
     def predict(self, model: Any, batch: Any) -> dict[str, Tensor]:
         """Predictions in the user's units, one row a sample."""
+
+    def explain(self, model: Any, batch: Any) -> dict[str, Tensor]:
+        """Further columns for a user's own input: what mattered. Empty if there are none.
+
+        Apart from `predict`, since they may cost many times more than the predictions.
+        """
+        return {}
 
     def epoch_samples(self, data: TaskData) -> Callable[[int], IndexArray] | None:
         """Training samples of each epoch (a curriculum), a pure function; None: all of them."""
@@ -162,3 +186,29 @@ class Task(ABC, Generic[C, L]):
     def counts(self, batch: Any) -> dict[str, int]:
         """What rates are measured in: samples, and nodes or tokens where a task has them."""
         return {"samples": batch.num_samples}
+
+
+def new_model(task: Task[Any, Any], data: TaskData) -> nn.Module:
+    """A freshly initialised model that has the tensors of these data.
+
+    Raises:
+        ValueError: one of `data.buffers` has no place in the model's saved buffers, or another
+            shape or type than that (floating types are converted): task and model do not fit.
+    """
+    model = task.build_model(data.state)
+    saved = model.state_dict()  # a buffer that is not saved would be missing in the bundle
+    places = {name: buffer for name, buffer in model.named_buffers() if name in saved}
+    for name, tensor in data.buffers.items():
+        place = places.get(name)
+        if place is None:
+            raise ValueError(f"the model has no saved buffer {name}")
+        same_type = place.dtype == tensor.dtype or (
+            place.is_floating_point() and tensor.is_floating_point()
+        )
+        if place.shape != tensor.shape or not same_type:
+            raise ValueError(
+                f"{name}: the data have {tensor.dtype} {tuple(tensor.shape)}, "
+                f"the model {place.dtype} {tuple(place.shape)}"
+            )
+        place.copy_(tensor)
+    return model

@@ -34,9 +34,20 @@ def window_batch(windows: int = 6, *, seed: int = 0, attacks: bool = True) -> Gr
         edge_index=np.concatenate(ends, axis=1),
         nodes={"id": np.concatenate(ids), "x": np.concatenate(xs).astype(np.float32)},
         edges={"edge_x": np.concatenate(edge_xs).astype(np.float32)},
-        graphs={"label": np.array(labels, dtype=np.uint8)},
+        graphs={
+            "label": np.array(labels, dtype=np.uint8),
+            "stats": window_numbers(rng, np.array(labels)),
+        },
         local=True,
     )
+
+
+def window_numbers(rng: np.random.Generator, label: np.ndarray) -> np.ndarray:
+    """The 17 statistics of random windows; in attacks an id repeats early."""
+    stats = rng.uniform(0.5, 1, (len(label), 17)).astype(np.float32)
+    stats[:, 0] = rng.integers(5, 9, len(label))
+    stats[:, 7] = np.where(label > 0, 0.01, 4.0) * stats[:, 3]
+    return stats
 
 
 def window_state(*, id_free: bool = False) -> dict[str, Any]:
@@ -47,5 +58,9 @@ def window_state(*, id_free: bool = False) -> dict[str, Any]:
         "node_sd": [1.5] * 9 + [0.0],
         "edge_mean": [0.0] * 11,
         "edge_sd": [1.0] * 11,
+        "stats_mean": [0.75] * 17,
+        "stats_sd": [0.2] * 17,
+        "relative_mean": [-0.5, 1.6, 1.9, 0.75],
+        "relative_sd": [0.5, 0.3, 0.3, 0.2],
         "id_free": id_free,
     }

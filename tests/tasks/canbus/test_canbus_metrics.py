@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
@@ -22,6 +22,7 @@ from graphwright.tasks.canbus.metrics import (
 WINDOWS = st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.booleans()), min_size=1)
 
 
+@settings(deadline=None)
 @given(WINDOWS)
 def test_metrics_are_those_of_scikit_learn(windows: list[tuple[int, bool, bool]]) -> None:
     score, alarm, label = (np.array(column) for column in zip(*windows, strict=True))

@@ -1,6 +1,7 @@
 """VGAE and GAT: published sizes, invariances, inputs, calibration."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -20,15 +21,21 @@ from graphwright.tasks.canbus.model_configs import (
 )
 from graphwright.tasks.canbus.models.gat import attack_probability
 from graphwright.tasks.canbus.models.inputs import IdTable, Standardise, WindowInputs
-from graphwright.tasks.canbus.models.score import calibrate
+from graphwright.tasks.canbus.models.relative import relative_statistics
+from graphwright.tasks.canbus.models.score import Calibration, CompositeScore, calibrate
 from graphwright.tasks.canbus.models.vgae import node_errors
 from graphwright.tasks.canbus.thresholds import benign_quantile, prefix_threshold
+from graphwright.tasks.canbus.window_stats import STATISTICS
 
 SMALL = {
     "vgae": VGAEConfig(hidden_dims=(12, 8), latent_dim=4, heads=2, embedding_dim=3),
     "gat": GATConfig(head_dim=4, heads=2, num_layers=2, embedding_dim=3, fc_dim=6),
     "gat lstm": dataclasses.replace(
         published_gat("student"), head_dim=4, embedding_dim=3, edge_features=True
+    ),
+    "vgae stats": VGAEConfig(hidden_dims=(8,), latent_dim=3, window_stats=True, largest_error=True),
+    "gat stats": GATConfig(
+        head_dim=4, heads=2, embedding_dim=3, fc_dim=6, pool="mean_max", window_stats=True
     ),
 }
 
@@ -122,7 +129,10 @@ def test_double_precision_and_finite_gradients(model):
     batch = window_batch().to(dtype=torch.float64)
     model.double().train()
     output = model(batch)
-    out = output.logits if hasattr(output, "logits") else sum(node_errors(output).values())
+    if hasattr(output, "logits"):
+        out = output.logits if output.strange is None else output.logits + output.strange
+    else:
+        out = sum(node_errors(output).values())
     out.sum().backward()
     assert out.dtype == torch.float64
     missing = [n for n, p in model.named_parameters() if p.grad is None]
@@ -221,6 +231,111 @@ def test_the_score_by_hand_leaves_the_divergence_out():
     scored = torch.nn.functional.softplus(z[:, [0, 2, 3, 4, 6, 7]])
     torch.testing.assert_close(model.score(benign[0]), scored.pow(2).mean(1).sqrt())
     torch.testing.assert_close(z.mean(0), torch.zeros(8), atol=1e-4, rtol=0)
+
+
+def strange_batch(seed=0):
+    """The windows of a vehicle none of whose ids is known."""
+    batch = window_batch(windows=40, seed=seed)
+    batch.nodes["id"] = torch.arange(batch.num_nodes) + 2**20
+    return batch
+
+
+@pytest.mark.parametrize("name", ["vgae stats", "gat stats"])
+def test_an_unknown_vehicle_is_judged_by_relative_statistics_alone(name):
+    torch.manual_seed(0)
+    model = build_model(SMALL[name], window_state()).eval()
+    batch = strange_batch()
+    before = model.summary(batch)[:, 0]
+    batch.nodes["x"] = torch.randn_like(batch.nodes["x"])
+    batch.graphs["stats"][:, 8:14] += 3.0  # means of bytes and the like
+    torch.testing.assert_close(model.summary(batch)[:, 0], before)
+    batch.graphs["stats"][:, 7] /= 50  # an id repeats sooner
+    assert (model.summary(batch)[:, 0] != before).any()
+    known = window_batch(windows=40)
+    known.nodes["id"] = torch.tensor(KNOWN)[torch.arange(known.num_nodes) % len(KNOWN)]
+    kept = model.summary(known)[:, 0]
+    known.nodes["x"] = known.nodes["x"] + 20
+    assert (model.summary(known)[:, 0] != kept).any()
+
+
+def test_both_heads_get_the_threshold_of_benign_windows():
+    torch.manual_seed(0)
+    model = build_model(SMALL["gat stats"], window_state()).eval()
+    benign = window_batch(windows=300, attacks=False)
+    benign.nodes["id"] = torch.tensor(KNOWN)[torch.arange(benign.num_nodes) % len(KNOWN)]
+    model.move_threshold([benign], rate=0.05)
+    p = attack_probability(model(benign).logits)
+    assert float((p > 0.5).float().mean()) == pytest.approx(0.05, abs=0.01)
+    benign.nodes["id"] = torch.arange(benign.num_nodes) + 2**20
+    p = attack_probability(model(benign).logits)
+    assert float((p > 0.5).float().mean()) == pytest.approx(0.05, abs=0.01)
+
+
+def test_both_scores_of_a_vgae_get_the_threshold_of_benign_windows():
+    torch.manual_seed(0)
+    model = build_model(SMALL["vgae stats"], window_state()).eval()
+    benign = window_batch(windows=300, attacks=False)
+    benign.nodes["id"] = torch.tensor(KNOWN)[torch.arange(benign.num_nodes) % len(KNOWN)]
+    calibrate(model, [benign], rate=0.05)
+    # two scores, each with its share
+    assert 0.04 < float((model.anomaly(benign) > 0.5).float().mean()) < 0.11
+    benign.nodes["id"] = benign.nodes["id"] + 2**20
+    anomaly = model.anomaly(benign)
+    assert float((anomaly > 0.5).float().mean()) == pytest.approx(0.05, abs=0.01)
+    attack = strange_batch(seed=1)
+    anomaly, is_attack = model.anomaly(attack), attack.graphs["label"] > 0
+    assert anomaly[is_attack].min() > anomaly[~is_attack].median()
+
+
+def test_the_larger_of_both_anomalies_counts_where_ids_are_known():
+    torch.manual_seed(0)
+    model = build_model(SMALL["vgae stats"], window_state(id_free=True)).eval()
+    batch = window_batch(windows=20)
+    graph = model.composite.anomaly(model.score(batch))
+    distance = model.distance(model.relative(batch))
+    assert (graph > distance).any()
+    assert (graph < distance).any()
+    torch.testing.assert_close(model.anomaly(batch), torch.maximum(graph, distance))
+
+
+def test_the_largest_error_is_that_of_one_feature():
+    model = build_model(SMALL["vgae stats"], window_state()).eval()
+    output = model(window_batch())
+    error = (output.reconstructed - output.features).square()
+    torch.testing.assert_close(node_errors(output)["largest"], error.max(1).values)
+    plain = build_model(SMALL["vgae"], window_state())
+    assert "largest" not in node_errors(plain(window_batch()))
+
+
+def test_windows_far_above_the_threshold_still_differ():
+    score = CompositeScore(parts=2)
+    score.take(Calibration([0.0] * 2, [1.0] * 2, 1.5))
+    far = score.anomaly(torch.tensor([20.0, 20.5, 30.0]))
+    assert far[0] < far[1] < far[2] < 1
+    exact = score.anomaly(torch.tensor([1.4999, 1.5, 1.5001]))
+    assert (exact > 0.5).tolist() == [False, False, True]
+    torch.testing.assert_close(score.anomaly(torch.tensor(3.0)), torch.tensor(8 / 9))
+
+
+def test_relative_statistics_by_hand():
+    stats = torch.zeros(1, len(STATISTICS))
+    values = {
+        "ids": 8.0,
+        "gap_mean": 0.001,
+        "repeat_min": 0.0004,
+        "top_id_share": 0.25,
+        "id_entropy": 2.5,
+        "self_loop_share": 0.1,
+    }
+    for name, value in values.items():
+        stats[0, STATISTICS.index(name)] = value
+    want = [math.log(0.05 + 1e-3), math.log(2.0), 0.5, 0.1]
+    torch.testing.assert_close(relative_statistics(stats)[0], torch.tensor(want))
+    slower = stats.clone()
+    for name in ("gap_mean", "repeat_min"):
+        slower[0, STATISTICS.index(name)] *= 7  # a bus with another rate
+    torch.testing.assert_close(relative_statistics(slower), relative_statistics(stats))
+    assert relative_statistics(torch.zeros(3, len(STATISTICS))).isfinite().all()
 
 
 def test_calibration_refuses_attacks_and_nothing():

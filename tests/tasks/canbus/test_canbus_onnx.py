@@ -19,6 +19,10 @@ KINDS = {
         head_dim=4, heads=2, attention="gat", self_loops=True, edge_features=False, logits=1
     ),
     "gat lstm": GATConfig(head_dim=4, heads=2, jumping="lstm"),
+    "gat stats": GATConfig(head_dim=4, heads=2, pool="mean_max", window_stats=True),
+    "vgae stats": VGAEConfig(
+        hidden_dims=(12, 8), latent_dim=4, window_stats=True, largest_error=True
+    ),
     "vgae": VGAEConfig(hidden_dims=(12, 8), latent_dim=4, heads=2),
     "vgae gatv2": VGAEConfig(hidden_dims=(12,), latent_dim=4, attention="gatv2", neighbour_dim=5),
 }
@@ -33,7 +37,7 @@ def trained(config, id_free=False):
     if isinstance(config, VGAEConfig):
         parts = len(model.composite.mean)
         spread = np.linspace(0.5, 2, parts).tolist()
-        model.composite.take(Calibration([-0.5] * parts, spread, 0.4, 1.3))
+        model.composite.take(Calibration([-0.5] * parts, spread, 1.3))
     return model.eval()
 
 
@@ -44,7 +48,7 @@ def eager(model, batch):
             return attack_probability(logits)[:, None]
         parts = model.parts(model(batch))
         score = model.composite(parts)
-        return torch.cat([score[:, None], model.composite.anomaly(score)[:, None], parts], 1)
+        return torch.cat([score[:, None], model.anomaly(batch)[:, None], parts], 1)
 
 
 def flat(outputs, model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from dataclasses import replace
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from canbus_frames import capture, random_frames, real_capture
+from canbus_reference import reference_graph
+from reference_reader import read_slowly
 
 from graphwright.errors import DataError
 from graphwright.tasks.canbus.ahead import ahead
@@ -31,6 +34,7 @@ from graphwright.tasks.canbus.window_stats import STATISTICS
 from graphwright.tasks.canbus.windows import window_graphs
 
 WINDOW = WindowConfig(size=50, stride=25)
+FUZZED = "set_03/train_02_with_attacks/fuzzing-3.csv.gz"
 
 
 def write_csv(frames: Frames, path: Path, extra: str = "") -> None:
@@ -137,6 +141,19 @@ def test_a_folder_from_elsewhere(dataset: Path, tmp_path: Path) -> None:
     assert loaded.rejected["count"] == 1
     assert len(loaded.dropped) == 1
     assert "train_02_loud/idle-1 has the content of train_01_quiet/idle-1" in loaded.dropped[0]
+
+
+def test_a_folder_of_several_sets_is_read_whole(tmp_path: Path) -> None:
+    for number, place in enumerate(("a/train_01/x-1", "b/train_01/x-1", "b/test_01/deep/y-1")):
+        write_csv(random_frames(110, number), tmp_path / f"sets/{place}.csv")
+    write_csv(random_frames(110, 0), tmp_path / "sets/b/train_02/x-3.csv.gz")
+    loaded = open_or_build(data_of(tmp_path / "sets"), tmp_path / "data")
+    assert [(info.folder, info.name, info.attack) for info in loaded.captures] == [
+        ("deep", "b/test_01/y-1", "y"),
+        ("train_01", "a/x-1", "x"),
+        ("train_01", "b/x-1", "x"),
+    ]
+    assert loaded.dropped == ("train_02/b/x-3 has the content of train_01/a/x-1",)
 
 
 def test_a_copy_of_a_training_capture_is_no_test(tmp_path: Path) -> None:
@@ -249,6 +266,43 @@ def test_generated_traffic_needs_no_files(tmp_path: Path) -> None:
     for by in ("capture", "time", "legacy_random"):
         splits = split_windows(loaded, SplitConfig(by=by, embargo_s=0.2), 0)
         assert all(len(rows) for rows in splits.values())
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("features", ["basic", "rich"])
+def test_what_is_prepared_is_what_a_slow_reference_finds(tmp_path: Path, features: Any) -> None:
+    """Frames, attacks, ids, rejects, and graphs field by field, of a real capture with bad rows."""
+    lines = gzip.decompress(real_capture(FUZZED).read_bytes()).splitlines(keepends=True)
+    bad = [b"1.0,148,001122334455667788,1\n", b"spoilt\n"]
+    lines = [lines[0], *lines[100_001:120_000], *bad, *lines[120_000:140_050]]
+    path = tmp_path / "set/train_01/fuzzing-3.csv"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"".join(lines))
+    expected, rejected = read_slowly(path, "can_train_and_test")
+    window = WindowConfig(features=features)
+    data = CanbusData(source=FolderSource(path=str(tmp_path / "set")), window=window)
+    loaded = open_or_build(data, tmp_path / "data")
+    (info,) = loaded.captures
+    assert (info.frames, info.attack_frames) == (len(expected), int(expected.attack.sum()))
+    assert info.attack_frames > 100
+    assert info.ids == len(set(zip(expected.id.tolist(), expected.extended.tolist(), strict=True)))
+    assert (info.windows, info.unused_frames) == divmod(len(expected), 100)
+    with (loaded.folder / "rejected.csv").open(newline="") as file:
+        found = [(int(row["where"].split()[1]), row["reason"]) for row in csv.DictReader(file)]
+    assert found == rejected
+    assert [line for line, _ in found] == [20_001, 20_002]
+    for number in (0, 150, 199, 200, 201, 333, len(loaded.store) - 1):
+        graph = loaded.store.graph(number)
+        slow = reference_graph(expected, 100 * number, 100, features)
+        assert graph.nodes["id"].tolist() == slow["node_id"]
+        assert list(zip(*graph.edge_index.tolist(), strict=True)) == slow["edges"]
+        fields = [(graph.nodes["x"], "node_x"), (graph.edges["edge_x"], "edge_x")]
+        for values, name in [*fields, (graph.graphs["stats"], "stats")]:
+            values = np.asarray(values).reshape(np.shape(slow[name]))
+            np.testing.assert_allclose(values, np.float32(slow[name]), rtol=1e-6, atol=2e-6)
+        for name in ("attack_frames", "start_time", "end_time"):
+            assert float(graph.graphs[name]) == slow[name]
+        assert int(graph.graphs["label"]) == (slow["attack_frames"] > 0)
 
 
 @pytest.mark.real_data

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 from canbus_windows import windows
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphwright.errors import DataError
@@ -91,6 +91,7 @@ def test_parts_add_up() -> None:
     np.testing.assert_allclose(added.delay_s, whole.delay_s)
 
 
+@settings(deadline=None)
 @given(FLAGS, FLAGS, st.sampled_from([0.0, 0.5, 1.5, 2.5]))
 def test_an_obvious_loop_finds_the_same(
     one: list[tuple[bool, bool]], two: list[tuple[bool, bool]], gap_s: float

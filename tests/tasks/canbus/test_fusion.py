@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 import torch
-from model_windows import window_batch, window_state
+from model_windows import KNOWN, window_batch, window_state
 
 from graphwright.errors import ConfigError
 from graphwright.tasks.canbus.build import build_model, parameter_count
@@ -206,3 +206,20 @@ def test_max_is_the_larger_probability():
 def test_a_missing_part_is_told():
     with pytest.raises(ConfigError, match="no part 'vgae'"):
         build_model(FUSIONS["max"], {"parts": {}})
+
+
+@pytest.mark.parametrize("name", list(FUSIONS))
+def test_windows_of_an_unknown_vehicle_get_the_classifiers_score(name):
+    torch.manual_seed(0)
+    found = parts()
+    found["parts"]["gat"]["config"] |= {"window_stats": True, "pool": "mean_max"}
+    model = build_model(FUSIONS[name], found).eval()
+    batch = window_batch(windows=20)
+    batch.nodes["id"] = torch.tensor(KNOWN)[torch.arange(batch.num_nodes) % len(KNOWN)]
+    states = model.states(batch)
+    torch.testing.assert_close(model(states), model.head(states))
+    batch.nodes["id"] = torch.arange(batch.num_nodes) + 2**20
+    states = model.states(batch)
+    classifier = model.gat(batch)
+    torch.testing.assert_close(model(states), classifier.strange.softmax(1)[:, 1])
+    assert not torch.equal(model(states), model.head(states)) or name == "average"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,68 @@ def test_headers_and_columns_that_do_not_fit(tmp_path: Path) -> None:
         EventColumns()
 
 
+def times(tmp_path: Path, texts: list[str]) -> tuple[list[float], list[tuple[int, str]]]:
+    path = tmp_path / "dates.csv"
+    path.write_text("time,source,v\n" + "".join(f"{text},a,1\n" for text in texts))
+    with Rejects(tmp_path / "out") as rejects:
+        found = read_frames(path, rejects=rejects, columns=EventColumns(fields=("v",)))
+    return found.time.tolist(), noted(tmp_path / "out")
+
+
+def test_times_may_be_dates(tmp_path: Path) -> None:
+    good = {
+        "1970-01-02": 86400.0,
+        "2026-11-22T10:05": 1795341900.0,
+        "2026-11-22T10:05:32": 1795341932.0,
+        "2026-11-22 10:05:32.25": 1795341932.25,
+        "2026-11-22T10:05:32.123456789Z": 1795341932.123456789,
+        "2026-11-22T11:05:32+01:00": 1795341932.0,
+        "2026-11-22T09:05:32-0100": 1795341932.0,
+        "2026-11-22 11:05:32+01": 1795341932.0,
+        "1795341932.5": 1795341932.5,
+        "1.25e-00007": 1.25e-7,
+    }
+    bad = {
+        "1969-12-31T23:59:59": "time is negative",
+        "2026-02-30": "time is no date of ISO 8601",
+        "2026-11-22T25:00:00": "time is no date of ISO 8601",
+        "2026-11-22T10:05:32 CET": "time is no date of ISO 8601",
+        "2026-11-22T10:05:32+99:00": "time is no date of ISO 8601",
+        "9999-01-01": "time is no date of ISO 8601",
+        "2026-11-2": "time is not a number",
+        "22.11.2026": "time is not a number",
+        "2026-11-22T": "time is no date of ISO 8601",
+    }
+    texts = [text for pair in zip(good, bad, strict=False) for text in pair] + ["1.25e-00007"]
+    found, told = times(tmp_path, texts)
+    assert found == list(good.values())
+    assert told == [(2 * k + 3, reason) for k, reason in enumerate(bad.values())]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    moments=st.lists(
+        st.datetimes(datetime(1970, 1, 2), datetime(2262, 1, 1)), min_size=1, max_size=9
+    ),
+    hours=st.integers(-12, 12) | st.none(),
+    separator=st.sampled_from("T "),
+)
+def test_dates_are_those_of_python(
+    moments: list[datetime], hours: int | None, separator: str
+) -> None:
+    zone = UTC if hours is None else timezone(timedelta(hours=hours))
+    aware = [moment.replace(tzinfo=zone) for moment in moments]
+    texts = [
+        (m if hours is not None else m.replace(tzinfo=None)).isoformat(separator) for m in aware
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        found, told = times(Path(folder), texts)
+    assert not told
+    np.testing.assert_allclose(found, [m.timestamp() for m in aware], atol=1e-6, rtol=0)
+
+
 @settings(max_examples=100, deadline=None)
-@given(noise=st.binary(max_size=200) | st.text('0123456789.,"-+eE\nab \r').map(str.encode))
+@given(noise=st.binary(max_size=200) | st.text('0123456789.,"-+eE\nab \r:TZ').map(str.encode))
 def test_noise_behind_a_header_is_a_row_or_a_reject(noise: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "log.csv"

@@ -13,15 +13,18 @@ from graphwright.config.presets import resolve_preset
 from graphwright.errors import RunError
 from graphwright.launch.local import train
 from graphwright.launch.use import evaluate, predict
+from graphwright.report.compare import compare
 from graphwright.runs.status import read_status
 from graphwright.tasks.canbus.build import build_model, parameter_count
 from graphwright.tasks.canbus.capture_writer import write_capture
 from graphwright.tasks.canbus.config import preset
 from graphwright.tasks.canbus.edge_features import edge_feature_names
 from graphwright.tasks.canbus.frames import Frames
+from graphwright.tasks.canbus.models.relative import RELATIVE
 from graphwright.tasks.canbus.node_features import node_feature_names
 from graphwright.tasks.canbus.traffic import generate_traffic
 from graphwright.tasks.canbus.traffic_attacks import inject
+from graphwright.tasks.canbus.window_stats import STATISTICS
 
 QUICK = ("tracking.mlflow=off", "training.threads=1", "training.epochs=2")
 SMALL = ("loading.batch_size=16",)
@@ -34,8 +37,13 @@ def parameters(name: str, ids: int = 54) -> int:
     config = preset(name)
     features = config.data.window.features
     state = {"ids": list(range(ids)), "id_free": False}
-    for kind, names in (("node", node_feature_names), ("edge", edge_feature_names)):
-        width = len(names(features))
+    widths = {
+        "node": len(node_feature_names(features)),
+        "edge": len(edge_feature_names(features)),
+        "stats": len(STATISTICS),
+        "relative": len(RELATIVE),
+    }
+    for kind, width in widths.items():
         state |= {f"{kind}_mean": [0.0] * width, f"{kind}_sd": [1.0] * width}
     return parameter_count(build_model(config.model, state))
 
@@ -58,6 +66,14 @@ def test_attacks_weigh_more_where_they_are_rare_and_nothing_balances_them() -> N
     assert preset(GAT.format("traffic", "student")).model.loss == "ce"
     curriculum = preset("automotive_set04_classifier_gat_student_no_curriculum_random")
     assert curriculum.model.loss == "ce"
+
+
+def test_attacks_are_also_weakened_where_labels_teach_and_nothing_counts_windows() -> None:
+    assert preset(GAT.format("set04", "teacher")).weakened
+    assert preset("automotive_set04_fusion_dqn_student_no_all_samples").weakened
+    assert not preset(VGAE.format("set04", "student")).weakened
+    assert not preset(GAT.format("traffic", "student")).weakened
+    assert not preset("automotive_set04_classifier_gat_student_no_curriculum_random").weakened
 
 
 def test_what_a_run_builds_on_reads_the_same_windows() -> None:
@@ -125,6 +141,11 @@ def test_a_folder_from_another_source_needs_no_code(elsewhere: Path, tmp_path: P
     assert ((score >= 0) & (score <= 1)).all()
     alone = evaluate(done, data=capture, data_root=tmp_path / "d")["metrics"]
     assert alone["auroc"] == pytest.approx(part["metrics"]["auroc"], abs=1e-6)
+    other = run("automotive_own_unsupervised_vgae_tiny_no_normals_only", tmp_path, elsewhere)
+    comparison = compare([done, other])
+    labels = {group.label for group in comparison.groups}
+    assert labels == {"classifier/gat/student/all_samples", "unsupervised/vgae/tiny/normals_only"}
+    assert comparison.main[:2] == ("f1", "auroc")
 
 
 def test_a_missing_part_is_told_with_the_command_that_trains_it(
@@ -159,7 +180,7 @@ def test_what_is_missing_is_trained_first(elsewhere: Path, tmp_path: Path) -> No
 
 
 def test_the_control_of_the_curriculum_and_a_distilled_student(
-    elsewhere: Path, tmp_path: Path
+    elsewhere: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = "automotive_own_classifier_gat_tiny_topology_preserving_curriculum_random"
     teacher = "automotive_own_classifier_gat_teacher_no_curriculum_random"
@@ -168,3 +189,12 @@ def test_the_control_of_the_curriculum_and_a_distilled_student(
     done = run(name, tmp_path, elsewhere, dependencies=True)
     results = json.loads((done / "metrics.json").read_text())["results"]
     assert "without distillation" in {row["model"] for row in results}
+    again = evaluate(done, data_root=tmp_path / "d")
+    assert again["results"] == results
+    assert "missing_links" not in again
+    plain = Path(json.loads((done / "links.json").read_text())["plain"])
+    plain.rename(plain.with_name("elsewhere"))
+    left = evaluate(done, data_root=tmp_path / "d")
+    assert left["missing_links"] == {"plain": str(plain)}
+    assert "without distillation" not in {row["model"] for row in left["results"]}
+    assert "plain of this run is not there any more" in caplog.text

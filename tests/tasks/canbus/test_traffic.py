@@ -88,13 +88,51 @@ def test_what_each_attack_does(calm: Frames) -> None:
     assert len(set(did["fuzzing"].id[marked["fuzzing"]])) > 500
     assert len(set(did["spoofing"].id[marked["spoofing"]])) == 1
     assert len(set(did["replay"].id[marked["replay"]])) > 20
-    assert len(did["suppress"]) < len(calm)
-    masquerade, rows = did["masquerade"], marked["masquerade"]
-    np.testing.assert_array_equal(masquerade.time, calm.time)
-    np.testing.assert_array_equal(masquerade.payload[~rows], calm.payload[~rows])
-    assert (masquerade.payload[rows, :3] != calm.payload[rows, :3]).any(axis=1).mean() > 0.9
-    xor = np.bitwise_xor.reduce(masquerade.payload[rows] ^ calm.payload[rows], axis=1)
-    assert not xor.any()
+
+
+def victim(calm: Frames, did: Frames) -> int:
+    """The id of which frames are missing, or were replaced."""
+    counts = {int(i): int((calm.id == i).sum() - (did.id == i).sum()) for i in np.unique(calm.id)}
+    return max(counts, key=lambda ident: counts[ident])
+
+
+def windows_with(did: Frames, ident: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of windows of 100 frames: frames of an id, and whether the window is of the attack."""
+    count = len(did) // 100 * 100
+    attacked = did.attack[:count].reshape(-1, 100).any(1)
+    return (did.id[:count].reshape(-1, 100) == ident).sum(1), attacked
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_id_that_is_suppressed_is_missing(calm: Frames, seed: int) -> None:
+    did = inject(calm, "suppress", seed, 4.0, 6.0)
+    ident = victim(calm, did)
+    missing = (calm.id == ident).sum() - (did.id == ident).sum()
+    assert len(calm) - len(did) == missing > 150
+    counts, attacked = windows_with(did, ident)
+    assert 0.15 < attacked.mean() < 0.25
+    # but for the two windows at the ends of the attack
+    assert (counts[attacked] > 0).sum() <= 2
+    assert (counts[~attacked] >= 3).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_masquerade_keeps_times_and_has_payloads_of_its_own(calm: Frames, seed: int) -> None:
+    did = inject(calm, "masquerade", seed, 4.0, 6.0)
+    assert len(did) == len(calm)
+    own = did.attack == 1
+    (ident,) = np.unique(did.id[own])
+    inside = (calm.id == ident) & (np.abs(calm.time - calm.time[0] - 5.0) < 1.0)
+    assert own.sum() == inside.sum()
+    before, now = calm.time[inside], did.time[own]
+    assert np.abs(before - now).max() < 0.005
+    assert not np.array_equal(before, now)
+    # nobody else is sent by it, and its signals move as no signal does
+    same = (did.id == ident) & ~own
+    drift = np.abs(np.diff(did.payload[same, 0].astype(int)))
+    jumps = np.abs(np.diff(did.payload[own, 0].astype(int)))
+    assert np.median(jumps) > 40 > 10 * np.median(drift)
+    assert len(np.unique(did.payload[own, 6])) == 1
 
 
 def test_the_data_set_has_every_folder_and_both_classes() -> None:

@@ -20,7 +20,7 @@ from graphwright.tasks.language.data_config import (
     LanguageData,
     TextSource,
 )
-from graphwright.tasks.language.token_store import Tokens, open_or_build
+from graphwright.tasks.language.store import Tokens, open_or_build
 from graphwright.tasks.language.token_windows import LinesInContext, line_windows, stream_windows
 from graphwright.tasks.language.vocabularies import BytesVocabulary
 
@@ -52,7 +52,7 @@ def test_the_second_time_nothing_is_encoded(
     data: LanguageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = open_or_build(data, tmp_path / "data")
-    monkeypatch.setattr("graphwright.tasks.language.token_store._build", None)
+    monkeypatch.setattr("graphwright.tasks.language.store._build", None)
     again = open_or_build(replace(data, length=32, scheme="per_line_128"), tmp_path / "data")
     assert again.digest == first.digest
     assert again.folder == first.folder

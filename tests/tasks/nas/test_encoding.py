@@ -16,7 +16,7 @@ from graphwright.tasks.nas.arch import Arch
 from graphwright.tasks.nas.columns import ColumnScaler
 from graphwright.tasks.nas.config import NasConfig
 from graphwright.tasks.nas.data_config import GraphConfig
-from graphwright.tasks.nas.encoding import encode, fit_encoding, vocabulary_of
+from graphwright.tasks.nas.encoding import encode, fit_encoding
 from graphwright.tasks.nas.loaded import Loaded, from_archs, from_cells, from_texts
 from graphwright.tasks.nas.spaces import get_search_space, get_space
 
@@ -44,8 +44,8 @@ def fitted(loaded: Loaded, options: NasConfig) -> Mapping[str, Any]:
 def test_plain_graphs_are_those_of_the_space() -> None:
     loaded, options = from_texts(TEXTS, "nasbench201"), config()
     state = fitted(loaded, options)
-    names = vocabulary_of(state)
-    assert names == ("?", *sorted(get_space("nasbench201").ops))
+    names = state["vocabulary"]
+    assert tuple(names) == ("?", *sorted(get_space("nasbench201").ops))
     batch = encode(loaded, np.array([3, 0]), state, options).batch([1, 0])
     assert batch.nodes["op"].dtype == torch.int64
     assert batch.nodes.keys() == {"op"}
@@ -102,7 +102,7 @@ def test_the_virtual_node_joins_input_and_output() -> None:
     loaded = from_texts(TEXTS, "nasbench201")
     options = config(prune=True, virtual_node=True, positions=True)
     state = fitted(loaded, options)
-    names = vocabulary_of(state)
+    names = state["vocabulary"]
     graphs = encode(loaded, np.array([0, 2]), state, options)
     one, empty = graphs.graph(0), graphs.graph(1)
     assert [names[code] for code in one.nodes["op"]] == [
@@ -169,7 +169,7 @@ def test_modules_have_hyperparameters_with_their_presence() -> None:
     loaded = from_archs([arch(1), arch(3), arch(5), arch(3)], ["a", "b", "c", "d"])
     options = config(features=True, prune=True)
     state = fitted(loaded, options)
-    assert vocabulary_of(state) == ("?", "Conv2d", "ReLU", "input", "output")
+    assert tuple(state["vocabulary"]) == ("?", "Conv2d", "ReLU", "input", "output")
     graphs = encode(loaded, np.arange(4), state, options)
     hyper = graphs.column("hyper").reshape(4, 4, 4).numpy()
     assert (hyper[:, [0, 2, 3]] == 0).all()

@@ -11,7 +11,7 @@ from graphwright.data.rejects import Rejects
 from graphwright.errors import DataError
 from graphwright.tasks.canbus.captures import find_captures
 from graphwright.tasks.canbus.data_config import EventConfig, FolderSource, TrafficSource
-from graphwright.tasks.canbus.frames import BYTES, Frames
+from graphwright.tasks.canbus.frames import BYTES, Capture, Frames
 from graphwright.tasks.canbus.readers import EventColumns, SourceNames, stream_frames
 from graphwright.tasks.canbus.traffic import TrafficConfig, generate_dataset
 
@@ -26,7 +26,7 @@ class CaptureSource:
 
     Attributes:
         folder: such as `train_01_attack_free`.
-        name: such as `rpm-accessory-1`.
+        name: such as `rpm-accessory-1`, or `set_04/rpm-accessory-1` where there are several sets.
         attack: such as `rpm-accessory`.
         sha256: of the content; captures of equal content have the same.
         pieces: gives its frames, in order and never mixed with another capture's.
@@ -57,19 +57,24 @@ class CaptureSet:
 def open_captures(source: FolderSource | TrafficSource) -> CaptureSet:
     """The captures of a data set; nothing is parsed yet.
 
+    Where a folder holds several data sets, a capture's name begins with its own: two of them may
+    have the same file in the same folder.
+
     Raises:
         DataError: no such folder, or no capture in it.
     """
     names = SourceNames()
     if isinstance(source, TrafficSource):
         return CaptureSet(sources=_generated(source), fields=BYTES, names=names)
-    found = find_captures(dataset_folder(source))
+    folder = dataset_folder(source)
+    found = find_captures(folder)
     captures = [*found.kept, *(dropped.capture for dropped in found.dropped)]
+    several = len({_dataset(capture, folder) for capture in captures}) > 1
     return CaptureSet(
         sources=tuple(
             CaptureSource(
                 folder=capture.folder,
-                name=capture.name,
+                name=_dataset(capture, folder) * several + capture.name,
                 attack=capture.attack,
                 sha256=capture.sha256,
                 pieces=file_pieces(capture.path, source, names),
@@ -79,6 +84,11 @@ def open_captures(source: FolderSource | TrafficSource) -> CaptureSet:
         fields=len(source.events.fields) or BYTES,
         names=names,
     )
+
+
+def _dataset(capture: Capture, root: Path) -> str:
+    """Folders between the root and the capture's own, each with a slash behind it."""
+    return "".join(f"{part}/" for part in capture.path.relative_to(root).parts[:-2])
 
 
 def dataset_folder(source: FolderSource) -> Path:

@@ -48,8 +48,12 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 class ThresholdConfig:
     """When a score is an alarm."""
 
+    validation_rate: Rate = 0.001
+    """Share of the benign validation windows that may alarm: where the score of a trained VGAE or
+    GAT becomes 0.5."""
     false_positive_rate: Rate = 0.01
-    """Of a VGAE: share of the benign validation windows that may alarm."""
+    """The same where a threshold is fitted to the first seconds of a capture, which hold far fewer
+    windows: 0.01 needs 99 of them, 0.02 needs 49."""
     calibrate_s: Annotated[float, Field(ge=0)] = 10.0
     """Seconds at the start of a capture that are known to be benign, for the rows of the report
     that are calibrated on them."""
@@ -61,6 +65,9 @@ class PartsConfig:
 
     vgae: str = ""
     gat: str = ""
+    fit_on: Literal["val", "train"] = "val"
+    """Windows that the head of a fusion learns from. Of those that trained the parts it would learn
+    to believe a classifier that knows them by heart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,10 @@ class CanbusConfig(TaskConfig):
     threshold: ThresholdConfig = field(default_factory=ThresholdConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     parts: PartsConfig = field(default_factory=PartsConfig)
+    weakened: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Also learn from the attacks of the training captures with only about so many injected frames
+    left in a window, one more set of attack windows each (`weakened.py`). Not in a curriculum,
+    which counts windows itself, and not of use to a VGAE."""
 
     @property
     def name(self) -> Name:

@@ -35,12 +35,12 @@ class EventConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderSource:
-    """A folder of captures, `DATASET/{train_01…,test_01…}/NAME-k.csv[.gz]`."""
+    """A folder of captures, `{train_01…,test_01…}/NAME-k.csv[.gz]`, or of several such folders."""
 
     kind: Literal["folder"] = "folder"
     path: str
     dataset: str = ""
-    """The folder below `path`, such as set_04; empty: `path` itself."""
+    """The folder below `path`, such as set_04; empty: `path` itself, with all sets in it."""
     format: str = "auto"
     """A format of `readers`, or auto: found by suffix and first lines."""
     events: EventConfig = field(default_factory=EventConfig)

@@ -37,6 +37,7 @@ from graphwright.training.task import Columns, Evaluation
 __all__ = ["CALIBRATED", "Asked", "evaluate_windows"]
 
 CALIBRATED = ", calibrated"  # behind the name of a row
+MAIN = ("f1", "auroc", "ap", "fpr", "events_caught")  # that a comparison of runs shows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +176,7 @@ def _report(
         "split": asked.split,
         "primary": primary,
         "higher_is_better": attacks,
+        "main": [name for name in MAIN if name in metrics],
         "metrics": metrics,
         "tables": [*tables, *_folder_tables(levels, asked)],
         "results": result_rows(pair for results in levels.values() for pair in results),

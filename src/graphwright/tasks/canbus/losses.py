@@ -60,4 +60,5 @@ def vgae_loss(output: VGAEOutput, config: VGAEConfig) -> Tensor:
         "kl": config.kl_weight,
     }
     errors = node_errors(output)
-    return torch.stack([weights[name] * error_N for name, error_N in errors.items()]).sum(0)
+    parts = [weight * errors[name] for name, weight in weights.items() if name in errors]
+    return torch.stack(parts).sum(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -51,6 +51,11 @@ class VGAEConfig:
     edge_features: bool = True
     embedding_dim: Count = 8
     """Of the ids; not used with `id_free`."""
+    window_stats: bool = False
+    """How far the relative statistics of a window are from benign ones is a second score
+    (`models/relative.py`), and the only one where most ids are unknown."""
+    largest_error: bool = False
+    """The largest error of a node's features is a kind of error of its own."""
     neighbour_dim: CountOrZero = 0
     """Width of the neighbourhood head's hidden layer; 0: it is linear."""
     unknown_rate: Share = 0.05
@@ -74,6 +79,11 @@ class GATConfig:
     self_loops: bool = False
     """Give each node exactly one loop, as the published model does, whatever the traffic had."""
     jumping: Literal["cat", "lstm"] = "cat"
+    pool: Literal["mean", "mean_max"] = "mean"
+    """What the head reads of the nodes; in a mean one injected frame hardly shows."""
+    window_stats: bool = False
+    """The head also reads the statistics of the window, and, where ids are known, a small second
+    head that reads nothing else judges windows most of whose ids are not (`models/gat.py`)."""
     fc_layers: Annotated[int, Field(ge=1, le=3)] = 2
     fc_dim: CountOrZero = 48
     """Width between the linear layers of the head; 0: the width of what they read."""
@@ -162,34 +172,30 @@ class DistillationConfig:
 def vgae_sizes() -> dict[ModelSize, VGAEConfig]:
     """The VGAE of each size."""
     return {
-        "teacher": VGAEConfig(
+        "teacher": _vgae(
             hidden_dims=(480, 240), latent_dim=48, heads=4, embedding_dim=32, neighbour_dim=240
         ),
-        "student": VGAEConfig(hidden_dims=(80, 40), latent_dim=16, heads=1, embedding_dim=8),
-        "intermediate": VGAEConfig(
+        "student": _vgae(hidden_dims=(80, 40), latent_dim=16, heads=1, embedding_dim=8),
+        "intermediate": _vgae(
             hidden_dims=(240, 120), latent_dim=32, heads=2, embedding_dim=16, neighbour_dim=60
         ),
-        "huge": VGAEConfig(
+        "huge": _vgae(
             hidden_dims=(960, 480), latent_dim=96, heads=8, embedding_dim=64, neighbour_dim=480
         ),
-        "tiny": VGAEConfig(hidden_dims=(16,), latent_dim=8, heads=1, embedding_dim=4),
+        "tiny": _vgae(hidden_dims=(16,), latent_dim=8, heads=1, embedding_dim=4),
     }
 
 
 def gat_sizes() -> dict[ModelSize, GATConfig]:
     """The GAT of each size."""
     return {
-        "teacher": GATConfig(
+        "teacher": _gat(
             head_dim=48, heads=8, num_layers=3, fc_layers=3, fc_dim=128, embedding_dim=32
         ),
-        "student": GATConfig(),
-        "intermediate": GATConfig(head_dim=32, heads=6, num_layers=2, fc_dim=96),
-        "huge": GATConfig(
-            head_dim=64, heads=8, num_layers=5, fc_layers=3, fc_dim=256, embedding_dim=64
-        ),
-        "tiny": GATConfig(
-            head_dim=8, heads=1, num_layers=1, fc_layers=1, embedding_dim=4, dropout=0.0
-        ),
+        "student": _gat(),
+        "intermediate": _gat(head_dim=32, heads=6, num_layers=2, fc_dim=96),
+        "huge": _gat(head_dim=64, heads=8, num_layers=5, fc_layers=3, fc_dim=256, embedding_dim=64),
+        "tiny": _gat(head_dim=8, heads=1, num_layers=1, fc_layers=1, embedding_dim=4, dropout=0.0),
     }
 
 
@@ -213,3 +219,11 @@ def published_gat(size: Literal["teacher", "student"]) -> GATConfig:
         logits=1,
         embedding_dim=0,
     )
+
+
+def _gat(**sizes: Any) -> GATConfig:
+    return GATConfig(pool="mean_max", window_stats=True, **sizes)
+
+
+def _vgae(**sizes: Any) -> VGAEConfig:
+    return VGAEConfig(window_stats=True, largest_error=True, **sizes)

@@ -47,6 +47,11 @@ def _own_loss(output: VGAEOutput | GATOutput, batch: GraphBatch, config: CanbusC
     """`[B]`."""
     if isinstance(output, GATOutput):
         assert isinstance(config.model, GATConfig)
-        return classifier_loss(output.logits, batch.graphs["label"], config.model)
+        label_B = batch.graphs["label"]
+        loss_B = classifier_loss(output.logits, label_B, config.model)
+        if output.strange is None:
+            return loss_B
+        # both heads see all windows; the second one's gradient meets no weight of the first
+        return loss_B + classifier_loss(output.strange, label_B, config.model)
     assert isinstance(config.model, VGAEConfig)
     return pool_mean(vgae_loss(output, config.model), batch.node_ptr)

@@ -1,7 +1,7 @@
 """A GAT or VGAE as one ONNX file of fixed shapes: one window in, its scores out.
 
 Everything is inside: looking ids up, standardising, the composite score. A gateway counts nodes and
-edges, fills five arrays and reads the answer.
+edges, fills six arrays and reads the answer.
 
 Legend: M = places for nodes, N <= M = nodes of a window, E = edges, F = features.
 """
@@ -22,10 +22,11 @@ from graphwright.errors import DataError, MissingExtraError
 from graphwright.tasks.canbus.dense import DenseGraph
 from graphwright.tasks.canbus.models.gat import GATModel, attack_probability, two_logits
 from graphwright.tasks.canbus.models.vgae import VGAEModel
+from graphwright.tasks.canbus.window_stats import STATISTICS
 
 __all__ = ["INPUTS", "OUTPUTS", "DenseWindow", "dense_inputs", "export_onnx"]
 
-INPUTS = ("id", "x", "node", "edge", "edge_x")
+INPUTS = ("id", "x", "node", "edge", "edge_x", "stats")
 OUTPUTS = {"gat": ("logits", "probability"), "vgae": ("score", "anomaly", "parts")}
 
 
@@ -46,7 +47,13 @@ class DenseWindow(nn.Module):
         return OUTPUTS[self.model.config.name]
 
     def forward(
-        self, id_M: Tensor, x_MF: Tensor, node_M: Tensor, edge_MM: Tensor, edge_x_MMF: Tensor
+        self,
+        id_M: Tensor,
+        x_MF: Tensor,
+        node_M: Tensor,
+        edge_MM: Tensor,
+        edge_x_MMF: Tensor,
+        stats_1S: Tensor,
     ) -> tuple[Tensor, ...]:
         """Logits `[1, 2]` and probability `[1]`, or score `[1]`, anomaly `[1]` and parts `[1, P]`.
 
@@ -56,6 +63,7 @@ class DenseWindow(nn.Module):
             node_M: bool `[M]`, whether a place holds a node.
             edge_MM: bool `[M, M]`, row = target, column = source.
             edge_x_MMF: edge features `[M, M, F]`.
+            stats_1S: `[1, 17]` statistics of the window; not looked at by a model without them.
         """
         inputs, model = self.model.inputs, self.model
         features = None
@@ -67,14 +75,16 @@ class DenseWindow(nn.Module):
         if isinstance(model, GATModel):
             plain = DenseGraph(edge_MM, features, node_M)
             graph = looped if model.config.self_loops else plain
-            logits = model.classify(graph, x_MF, index_M).logits
+            stats = None if model.stats is None else stats_1S
+            logits = model.classify(graph, x_MF, index_M, stats).logits
             return two_logits(logits), attack_probability(logits)
         neighbours = None
         if index_M is not None and inputs.table is not None:
             neighbours = _successors(edge_MM, index_M, len(inputs.table))
-        parts = model.parts(model.reconstruct(looped, x_MF, index_M, neighbours))
+        output = model.reconstruct(looped, x_MF, index_M, neighbours)
+        parts = model.parts(output)
         score = model.composite(parts)
-        return score, model.composite.anomaly(score), parts
+        return score, model.judged(output, score, stats_1S), parts
 
 
 def export_onnx(model: GATModel | VGAEModel, path: Path, *, max_nodes: int = 128) -> None:
@@ -139,6 +149,8 @@ def dense_inputs(
     arrays["id"][:count] = batch.nodes["id"][first:last].numpy()
     arrays["x"][:count] = batch.nodes["x"][first:last].numpy()
     arrays["node"][:count] = True
+    if "stats" in batch.graphs:
+        arrays["stats"][0] = batch.graphs["stats"][window].numpy()
     arrays["edge"][target, source] = True
     if model.inputs.edge is not None:
         arrays["edge_x"][target, source] = batch.edges["edge_x"][rows].numpy()
@@ -146,7 +158,7 @@ def dense_inputs(
 
 
 def _empty(model: GATModel | VGAEModel, size: int) -> dict[str, NDArray[Any]]:
-    """The five arrays without a node; without edge features there is still one column of them."""
+    """The six arrays without a node; without edge features there is still one column of them."""
     node_dim, edge_dim = model.inputs.node.width, max(model.inputs.edge_dim, 1)
     return {
         "id": np.zeros(size, np.int64),
@@ -154,6 +166,7 @@ def _empty(model: GATModel | VGAEModel, size: int) -> dict[str, NDArray[Any]]:
         "node": np.zeros(size, np.bool_),
         "edge": np.zeros((size, size), np.bool_),
         "edge_x": np.zeros((size, size, edge_dim), np.float32),
+        "stats": np.zeros((1, len(STATISTICS)), np.float32),
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from graphwright.config import io
 from graphwright.data.batch import GraphBatch
@@ -17,7 +18,7 @@ from graphwright.errors import RunError
 from graphwright.tasks.canbus.fusion.model import FusionModel
 from graphwright.training.bundle import Bundle, load_bundle
 
-__all__ = ["WithStates", "fusion_states", "open_part", "part_state", "take_parts"]
+__all__ = ["Joined", "WithStates", "fusion_states", "open_part", "part_state", "take_parts"]
 
 _BATCH = 256
 
@@ -56,6 +57,41 @@ def fusion_states(model: FusionModel, source: SampleSource) -> torch.Tensor:
     return torch.cat(parts)
 
 
+class Joined:
+    """Windows of a split, and further ones behind them.
+
+    Args:
+        source: windows of the store.
+        further: others with the same fields.
+    """
+
+    def __init__(self, source: SampleSource, further: Sequence[SampleSource]) -> None:
+        self.source, self.further = source, further
+        self.every = [source, *further]
+        self.ends = np.cumsum([len(part) for part in self.every])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def sizes(self) -> NDArray[np.int64]:
+        """See `SampleSource`."""
+        return np.concatenate([part.sizes() for part in self.every])
+
+    def batch(self, index: IndexArray) -> GraphBatch:
+        """The windows at `index`, in that order."""
+        places = np.asarray(index)
+        owner = np.searchsorted(self.ends, places, side="right")
+        runs = np.split(np.arange(len(places)), np.flatnonzero(np.diff(owner)) + 1)
+        parts = []
+        for run in runs:
+            number = int(owner[run[0]]) if len(run) else 0
+            start = 0 if number == 0 else int(self.ends[number - 1])
+            part = self.every[number].batch(places[run] - start)
+            assert isinstance(part, GraphBatch)
+            parts.append(part)
+        return _joined(parts)
+
+
 class WithStates:
     """A source whose batches carry `graphs["states"]`.
 
@@ -80,3 +116,30 @@ class WithStates:
         assert isinstance(batch, GraphBatch)
         batch.graphs["states"] = self.states[torch.as_tensor(np.asarray(index))]
         return batch
+
+
+def _joined(batches: Sequence[GraphBatch]) -> GraphBatch:
+    """One batch of several, graphs in their order."""
+    if len(batches) == 1:
+        return batches[0]
+    nodes = np.cumsum([0, *(b.num_nodes for b in batches)]).tolist()
+    edges = np.cumsum([0, *(b.num_edges for b in batches)]).tolist()
+    graphs = np.cumsum([0, *(b.num_graphs for b in batches)]).tolist()
+    first = batches[0]
+    return GraphBatch(
+        edge_index=torch.cat(
+            [b.edge_index + n for b, n in zip(batches, nodes, strict=False)], dim=1
+        ),
+        node_ptr=_pointers([b.node_ptr for b in batches], nodes),
+        edge_ptr=_pointers([b.edge_ptr for b in batches], edges),
+        index=torch.arange(graphs[-1]),
+        num_nodes=nodes[-1],
+        nodes={k: torch.cat([b.nodes[k] for b in batches]) for k in first.nodes},
+        edges={k: torch.cat([b.edges[k] for b in batches]) for k in first.edges},
+        graphs={k: torch.cat([b.graphs[k] for b in batches]) for k in first.graphs},
+    )
+
+
+def _pointers(pointers: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+    moved = [p[1:] + start for p, start in zip(pointers, starts, strict=False)]
+    return torch.cat([pointers[0][:1], *moved])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
 from graphwright.data.packed import PackedGraphs
 from graphwright.data.source import IndexArray
 from graphwright.errors import DataError
+from graphwright.tasks.canbus.models.relative import relative_statistics
 
 __all__ = ["fit_state"]
 
@@ -16,7 +18,7 @@ _CHUNK = 4096
 
 
 def fit_state(store: PackedGraphs, benign: IndexArray, *, id_free: bool) -> dict[str, Any]:
-    """Known ids and the mean and standard deviation of every node and edge feature.
+    """Known ids; mean and standard deviation of node and edge features and window statistics.
 
     Args:
         store: windows.
@@ -32,12 +34,15 @@ def fit_state(store: PackedGraphs, benign: IndexArray, *, id_free: bool) -> dict
             fix="put an attack-free capture into a folder train_*",
         )
     ids: set[int] = set()
-    moments = {"node": _Moments(), "edge": _Moments()}
+    moments = {name: _Moments() for name in ("node", "edge", "stats", "relative")}
     for start in range(0, len(benign), _CHUNK):
         batch = store.batch(benign[start : start + _CHUNK])
         ids |= set(np.unique(batch.nodes["id"].numpy()).tolist())
         moments["node"].add(batch.nodes["x"].numpy())
         moments["edge"].add(batch.edges["edge_x"].numpy())
+        stats_BS: torch.Tensor = batch.graphs["stats"]
+        moments["stats"].add(stats_BS.numpy())
+        moments["relative"].add(relative_statistics(stats_BS.double()).numpy())
     scales = {
         f"{name}_{kind}": values
         for name, found in moments.items()

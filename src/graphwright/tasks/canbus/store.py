@@ -24,7 +24,7 @@ from graphwright.tasks.canbus.store_build import build_store
 __all__ = ["CaptureInfo", "Loaded", "open_or_build", "open_store"]
 
 # part of the digest: a new way of building graphs must not meet an old store
-VERSION = 1
+VERSION = 2
 
 
 def open_or_build(data: CanbusData, data_root: Path) -> Loaded:

@@ -32,6 +32,7 @@ from graphwright.tasks.canbus.models.vgae import VGAEModel
 from graphwright.tasks.canbus.modes import curriculum
 from graphwright.tasks.canbus.objective import objective
 from graphwright.tasks.canbus.parts import (
+    Joined,
     WithStates,
     fusion_states,
     open_part,
@@ -47,6 +48,7 @@ from graphwright.tasks.canbus.splitting import benign_rows, split_windows
 from graphwright.tasks.canbus.state import fit_state
 from graphwright.tasks.canbus.store import open_or_build
 from graphwright.tasks.canbus.truth import WindowRows, evaluate_split, one_capture, rows_of
+from graphwright.tasks.canbus.weakened import weakened_sources
 from graphwright.training.task import (
     Columns,
     Evaluation,
@@ -83,6 +85,7 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
         if config.learning_type == "unsupervised":
             rows["val"] = benign_rows(loaded, rows["val"])
         sources: dict[str, SampleSource] = {n: WindowRows(loaded, r) for n, r in rows.items()}
+        sources["train"] = self._taught(loaded, sources)
         return TaskData(
             sources=self._with_states(sources, state),
             state=state,
@@ -134,7 +137,7 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
         So that a score of 0.5 means the same for a VGAE's anomaly and a classifier's probability,
         which a weighted loss and a curriculum move as they like.
         """
-        network, rate = model.network, self.config.threshold.false_positive_rate
+        network, rate = model.network, self.config.threshold.validation_rate
         source = data.sources["val"]
         if isinstance(network, VGAEModel):
             # unsupervised: all validation windows are benign
@@ -180,6 +183,18 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
             "nodes": batch.num_nodes,
             "edges": batch.num_edges,
         }
+
+    def _taught(self, loaded: Loaded, sources: dict[str, SampleSource]) -> SampleSource:
+        """The windows that are learnt from; those of a fusion's parts stay at hand as "seen"."""
+        config, taught = self.config, sources["train"]
+        if config.learning_type == "fusion" and config.parts.fit_on == "val":
+            sources["seen"], taught = taught, sources["val"]
+        if not config.weakened or config.learning_type == "unsupervised":
+            return taught
+        rows = rows_of(taught).indices
+        return Joined(
+            taught, weakened_sources(loaded, config.data, rows, config.weakened, config.seed)
+        )
 
     # -- other runs ------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ __all__ = ["ATTACKS", "FRAME_SECONDS", "inject", "sorted_on_bus"]
 
 FRAME_SECONDS = 0.00023  # a frame of 8 bytes at 500 kbit/s
 _DOS_GAP, _FUZZ_GAP = 0.0005, 0.002  # s
+_OWN_JITTER = 0.0003  # s, of somebody else's clock
 
 
 def inject(frames: Frames, attack: str, seed: int, start: float, stop: float) -> Frames:
@@ -26,10 +27,11 @@ def inject(frames: Frames, attack: str, seed: int, start: float, stop: float) ->
     - `DoS`: id 0 floods the bus and holds up the others.
     - `fuzzing`: random ids, lengths and payloads.
     - `spoofing`: a forged payload after every frame of one id.
-    - `suppress`: one id is silenced but for every tenth frame, which repeats an old payload; those
-      are marked, since what is missing cannot be.
+    - `suppress`: the id that is sent most often is silenced. What is missing cannot be marked, so
+      the frame that the bus carries in its place is.
     - `replay`: what was on the bus before `start` comes again, between the frames of now.
-    - `masquerade`: one id keeps its times, counters and XOR checksums, with other signals.
+    - `masquerade`: one id is silenced and sent by somebody else, about as often, with signals that
+      jump about and a counter that stands still.
 
     Args:
         frames: traffic in order of time.
@@ -84,11 +86,13 @@ def _spoofing(frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Gener
 
 
 def _suppress(frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Generator) -> Frames:
-    rows = _of_one_id(frames, is_within, rng)
-    found = _take(frames, np.arange(len(frames)))
-    found.attack[rows] = 1
-    found.payload[rows] = found.payload[rows[0]]
-    return _take(found, np.setdiff1d(np.arange(len(frames)), np.delete(rows, np.s_[::10])))
+    rows = _of_one_id(frames, is_within, rng, most=True)
+    attack = frames.attack.copy()
+    left = np.setdiff1d(np.arange(len(frames)), rows)
+    behind = np.searchsorted(left, rows)  # the first that is left behind each that is missing
+    behind = left[behind[behind < len(left)]]
+    attack[behind[is_within[behind]]] = 1
+    return _take(replace(frames, attack=attack), left)
 
 
 def _replay(frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Generator) -> Frames:
@@ -106,11 +110,13 @@ def _replay(frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Generat
 def _masquerade(frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Generator) -> Frames:
     rows = _of_one_id(frames, is_within, rng)
     forged = _marked(_take(frames, rows))
-    _forge(forged, rng)
-    found = _take(frames, np.arange(len(frames)))
-    found.payload[rows] = forged.payload
-    found.attack[rows] = 1
-    return found
+    last = frames.time[is_within][-1]
+    time = np.clip(forged.time + rng.normal(0.0, _OWN_JITTER, len(rows)), forged.time[0], last)
+    forged.payload[:, :3] = rng.integers(0, 256, (len(rows), 3))
+    forged.payload[:, 6] = forged.payload[0, 6]
+    forged.payload[:, 7] = np.bitwise_xor.reduce(forged.payload[:, :7].view(np.uint8), axis=1)
+    left = _take(frames, np.setdiff1d(np.arange(len(frames)), rows))
+    return _merged(left, replace(forged, time=np.sort(time)))
 
 
 _HOW: dict[str, Callable[[Frames, NDArray[np.bool_], np.random.Generator], Frames]] = {
@@ -134,14 +140,15 @@ def _spaced(
 
 
 def _of_one_id(
-    frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Generator
+    frames: Frames, is_within: NDArray[np.bool_], rng: np.random.Generator, *, most: bool = False
 ) -> NDArray[np.int64]:
-    """Rows inside of one id that is sent often and has signals."""
+    """Rows inside of one id that has signals and is sent often, or the `most` often."""
     has_signals = is_within & (frames.length == BYTES) & (frames.attack == 0)
     ids, counts = np.unique(frames.id[has_signals], return_counts=True)
     if not len(ids):
         raise ConfigError("no id with 8 bytes in the interval of the attack")
-    often = ids[counts >= np.median(counts)]
+    # a few frames more or less are chance: ids of one period are sent equally often
+    often = ids[counts >= (0.95 * counts.max() if most else np.median(counts))]
     return np.flatnonzero(has_signals & (frames.id == rng.choice(often)))
 
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from graphwright.data.packed import PackedGraphs
 from graphwright.data.source import IndexArray, SampleSource, Subset
-from graphwright.tasks.canbus.baselines import Scored
+from graphwright.tasks.canbus.baselines import FOREST, Scored, random_forest_scores
 from graphwright.tasks.canbus.config import CanbusConfig
 from graphwright.tasks.canbus.evaluation import Asked, evaluate_windows
 from graphwright.tasks.canbus.loaded import Loaded
 from graphwright.tasks.canbus.model import ALARM
-from graphwright.tasks.canbus.parts import WithStates
+from graphwright.tasks.canbus.parts import Joined, WithStates
 from graphwright.tasks.canbus.thresholds import Threshold
 from graphwright.tasks.canbus.window_table import Place, Windows, windows_of
 from graphwright.tasks.canbus.windows import WindowGraphs
@@ -70,10 +70,11 @@ def one_capture(path: Path, graphs: WindowGraphs, store: PackedGraphs, stride: i
 
 
 def rows_of(source: SampleSource) -> WindowRows | _OneCapture:
-    """The windows behind a source of the task."""
-    inner = source.source if isinstance(source, WithStates) else source
-    assert isinstance(inner, WindowRows | _OneCapture)
-    return inner
+    """The windows of the store behind a source of the task, without weakened ones."""
+    while isinstance(source, WithStates | Joined):
+        source = source.source
+    assert isinstance(source, WindowRows | _OneCapture)
+    return source
 
 
 def evaluate_split(
@@ -97,9 +98,12 @@ def evaluate_split(
         other = over_source(plain.task, plain.model, batch_size=config.loading.eval_batch_size)
         score = other(test)["score"]
         extra["without distillation"] = Scored(score, alarm_threshold(plain.task.config, benign))
+    # what taught a fusion's parts is what the forests have to be taught
+    learnt = "seen" if "seen" in data.sources else "train"
+    extra |= _forest_of_all(data.sources.get("train"), test.windows, config.seed)
     known = {
         name: rows_of(data.sources[name]).windows
-        for name in ("train", "val")
+        for name in (learnt, "val")
         if name in data.sources
     }
     asked = Asked(
@@ -118,7 +122,7 @@ def evaluate_split(
         columns,
         test.windows,
         asked,
-        train=known.get("train"),
+        train=known.get(learnt),
         val=known.get("val"),
         extra=extra,
     )
@@ -133,8 +137,23 @@ def alarm_threshold(config: CanbusConfig, benign: int) -> Threshold:
     """
     if config.learning_type == "fusion":
         return Threshold(value=ALARM)
-    rate = config.threshold.false_positive_rate
+    rate = config.threshold.validation_rate
     return Threshold(value=ALARM, rule="benign_quantile", rate=rate, windows=benign)
+
+
+def _forest_of_all(taught: SampleSource | None, test: Windows, seed: int) -> dict[str, Scored]:
+    """A forest that is taught the weakened attacks too, where the model was."""
+    if not isinstance(taught, Joined):
+        return {}
+    batches: list[Any] = [source.batch(np.arange(len(source))) for source in taught.further]
+    graphs = [batch.graphs for batch in batches]
+    known = rows_of(taught).windows
+    stats = np.concatenate([known.stats, *(g["stats"].numpy() for g in graphs)])
+    label = np.concatenate([known.label, *(g["label"].numpy() for g in graphs)])
+    if not label.any() or label.all():
+        return {}
+    score = random_forest_scores(stats, label, test.stats, seed=seed)
+    return {f"{FOREST}, weakened attacks too": Scored(score, Threshold(value=ALARM))}
 
 
 def _extra_rows(columns: Mapping[str, Any]) -> dict[str, Scored]:

@@ -70,8 +70,8 @@ def read_edges(path: Path, name: str, *, one_based: bool) -> dict[str, EdgeList]
             line = int(np.flatnonzero(~np.isfinite(score))[0]) + 1 + headed
             raise DataError("a score is no number", where=f"{path}: line {line}")
     if len(scores) <= 1:
-        score = next(iter(scores.values()), None)
-        return {name: EdgeList(path, source, target, score, names)}
+        only = next(iter(scores.values())) if scores else None
+        return {name: EdgeList(path, source, target, only, names)}
     found = {}
     for one, score in scores.items():
         # every pair of proteins has a line: a channel without evidence says 0

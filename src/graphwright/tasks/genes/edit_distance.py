@@ -41,7 +41,7 @@ class NearestNames:
 
     def __call__(self, name: str, n: int = 3) -> list[str]:
         """The `n` nearest names, the nearest first; of equally near ones the longest beginning."""
-        order = np.lexsort([-self._shared_beginning(name), self.distances(name)])[:n]
+        order = np.lexsort((-self._shared_beginning(name), self.distances(name)))[:n]
         return [self.names[i] for i in order.tolist()]
 
     def _shared_beginning(self, name: str) -> NDArray[np.int64]:

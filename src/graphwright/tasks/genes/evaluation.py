@@ -17,7 +17,7 @@ from graphwright.tasks.genes.bootstrap import Interval, intervals
 from graphwright.tasks.genes.data_config import SplitConfig
 from graphwright.tasks.genes.labelled_sets import LabelledSets
 from graphwright.tasks.genes.metrics import average_precision, call_metrics, pearson, score_metrics
-from graphwright.tasks.genes.nulls import NullsConfig, fit_nulls
+from graphwright.tasks.genes.nulls import OVERLAP_ROWS, NullsConfig, fit_nulls
 from graphwright.tasks.genes.replicates import Ceiling
 from graphwright.tasks.genes.report_rows import (
     ceiling_table,
@@ -178,7 +178,8 @@ def _of_interval(
     """The model's interval, and its lead over the best null."""
     own = spreads[asked.model]
     found = {f"{primary}_low": own.low, f"{primary}_high": own.high}
-    nulls = {name: row[primary] for name, row in results.items() if name != asked.model}
+    apart = {asked.model, *OVERLAP_ROWS}  # the latter know the networks
+    nulls = {name: row[primary] for name, row in results.items() if name not in apart}
     if nulls:
         found[f"{primary}_above_nulls"] = results[asked.model][primary] - max(nulls.values())
     return found

@@ -78,8 +78,8 @@ class GeneMultigraph:
         place = {name: i for i, name in enumerate(genes)}
         networks = []
         for name, (source, target) in edges.items():
-            ends = (_as_places(end, place, name) for end in (source, target))
-            built = csr_from_pairs(*ends, len(genes), storage)
+            begin, end = (_as_places(places, place, name) for places in (source, target))
+            built = csr_from_pairs(begin, end, len(genes), storage)
             networks.append(
                 Network(name, built.indptr, built.indices, built.symmetric, built.counts)
             )
@@ -106,7 +106,10 @@ class GeneMultigraph:
         if genes is None:
             genes = sorted({str(node) for graph in graphs.values() for node in graph.nodes()})
         edges = {
-            name: tuple([str(edge[end]) for edge in graph.edges()] for end in (0, 1))
+            name: (
+                [str(source) for source, *_ in graph.edges()],
+                [str(target) for _, target, *_ in graph.edges()],
+            )
             for name, graph in graphs.items()
         }
         return cls.from_edge_lists(genes, edges, storage=storage)
@@ -185,7 +188,7 @@ class GeneMultigraph:
             DataError: there is no such gene.
         """
         kept_N = self._kept(deleted)
-        return {n.name: kept_N[n.edge_index()].all(0) for n in self.networks}
+        return {n.name: np.all(kept_N[n.edge_index()], axis=0) for n in self.networks}
 
     def subgraph(self, deleted: Iterable[int]) -> Self:
         """The networks without some genes (places); those that remain are numbered anew.

@@ -30,7 +30,7 @@ from graphwright.tasks.genes.labelled_sets import LabelledSets
 from graphwright.tasks.genes.null_mlp import fit_mlp
 from graphwright.tasks.genes.splitting import split_sets
 
-__all__ = ["GeneRidge", "NullsConfig", "fit_gene_ridge", "fit_nulls", "query_means"]
+__all__ = ["OVERLAP_ROWS", "GeneRidge", "NullsConfig", "fit_gene_ridge", "fit_nulls", "query_means"]
 
 Values = NDArray[np.float64]
 Matrix: TypeAlias = sparse.csr_matrix
@@ -39,6 +39,7 @@ HoldOut = tuple[NDArray[np.int64], NDArray[np.int64]]
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)  # L2 penalties: of ridge, and 1 / C
 HOLD_OUTS = 3
 HELD_OUT = 0.2  # of the training sets
+OVERLAP_ROWS = ("ridge + query + overlaps", "logistic + query + overlaps")  # of scores, of calls
 _LARGEST = 8.0  # of a scaled overlap, as in the model
 
 
@@ -143,7 +144,7 @@ def _linear_features(
             sparse.hstack([genes, np.minimum(part / scale_F, _LARGEST)], format="csr")
             for genes, part in zip(before, overlaps, strict=True)
         )
-        found[f"{kind} + query + overlaps"] = (one, two)
+        found[OVERLAP_ROWS[config.calls]] = (one, two)
     return found
 
 

@@ -76,7 +76,12 @@ def _trigenic_calls() -> GenesConfig:
     config = _yeast(
         CallsSource(path="trigenic_significant_with_query_pair.tsv", arrays="miniarray_orfs.txt")
     )
-    return replace(config, data=replace(config.data, split=SplitConfig(by="pair_disjoint")))
+    return replace(
+        config,
+        data=replace(config.data, split=SplitConfig(by="pair_disjoint")),
+        loading=LoadingConfig(batch_size=1024, eval_batch_size=4096),
+        training=_schedule(epochs=4, lr=3e-3),  # 200,000 cells an epoch
+    )
 
 
 def _yeast(source: TableSource | CallsSource) -> GenesConfig:

@@ -91,6 +91,10 @@ class LanguageData:
     its own, cut off after 128 tokens and padded; only to compare with results obtained so."""
     length: Annotated[int, Field(ge=2, le=65_536)] = 128
     """Tokens that are predicted in a window of the stream."""
+    epoch_windows: Count = 0
+    """Training windows of an epoch, of an endless shuffled sequence in which each stands once
+    before any stands twice; so validations can be closer together than a large text is long.
+    0: all of them."""
     eval_stride: Count = 0
     """Of validation and test: windows overlap, and only so many of their last targets count, each
     after at least `length - eval_stride` tokens of context. 0: windows do not overlap."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphwright.errors import DataError
 from graphwright.tasks.language.config import LanguageConfig
-from graphwright.tasks.language.token_store import Tokens
+from graphwright.tasks.language.store import Tokens
 from graphwright.tasks.language.token_windows import LinesInContext, line_windows, stream_windows
 from graphwright.tasks.language.vocabularies import Vocabulary, vocabulary_from_json
 from graphwright.training.task import RawInput, TaskData

@@ -6,28 +6,29 @@ Legend: B = windows of a batch, L = positions, S = samples of a batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from graphwright.data.source import SampleSource
+from graphwright.data.source import IndexArray, SampleSource
 from graphwright.data.splits import split_digest
 from graphwright.tasks.language.config import LanguageConfig
 from graphwright.tasks.language.evaluation import evaluate_text, totals
 from graphwright.tasks.language.models.analysis import edge_weight_metrics
-from graphwright.tasks.language.models.model import LanguageModel
-from graphwright.tasks.language.proof import proof_of_causality
+from graphwright.tasks.language.models.model import LanguageModel, token_losses
+from graphwright.tasks.language.proof import expert_matrices, proof_of_causality
 from graphwright.tasks.language.raw_input import read_lines, read_text
-from graphwright.tasks.language.token_store import Loaded, open_or_build
+from graphwright.tasks.language.store import Loaded, open_or_build
 from graphwright.tasks.language.token_windows import (
     LINE_LENGTH,
     TokenBatch,
     TokenWindows,
     line_windows,
     stream_windows,
+    windows_of_epoch,
 )
 from graphwright.tasks.language.vocabularies import vocabulary_from_json
 from graphwright.training.task import (
@@ -72,24 +73,28 @@ class LanguageTask(Task[LanguageConfig, Loaded]):
         return LanguageModel(self.config.model, vocabulary.size, state["length"])
 
     def step(self, model: LanguageModel, batch: TokenBatch, stage: Stage) -> StepOutput:
-        """Mean nats of a token that counts, and the routers' load-balance loss."""
-        nats_BL, balance = model.losses(batch.tokens)
-        count = batch.mask.sum()
+        """Mean nats of a token that counts; in training also the routers' load-balance loss."""
+        nats_BL, balance = token_losses(model, batch.tokens)
+        count = int(batch.mask.sum())
         nats = (nats_BL * batch.mask).sum() / count
-        metrics = {"nats_per_token": nats.detach()}
-        loss = nats
-        if self.config.model.top_k:
-            loss = nats + self.config.model.balance_weight * balance
-            metrics["balance"] = balance.detach()
+        metrics = {"balance": balance.detach()} if self.config.model.top_k else {}
         if stage == "train":
-            return StepOutput(loss, metrics, batch.num_samples)
+            loss = nats + self.config.model.balance_weight * balance
+            return StepOutput(loss, metrics, count)
         samples = {
             "nats": batch.sums(nats_BL.detach()),
             "tokens": batch.mask.sum(1),
             "bytes": batch.bytes,
         }
         metrics |= edge_weight_metrics(model)
-        return StepOutput(loss, metrics, batch.num_samples, samples)
+        return StepOutput(nats, metrics, count, samples)
+
+    def epoch_samples(self, data: TaskData) -> Callable[[int], IndexArray] | None:
+        """Windows of each epoch, where `data.epoch_windows` is not all of them."""
+        count = self.config.data.epoch_windows
+        if not count:
+            return None
+        return windows_of_epoch(len(data.sources["train"]), count, seed=self.config.seed)
 
     def validation_metrics(self, samples: Columns) -> dict[str, float]:
         """Bits per byte and token perplexity of the whole validation text."""
@@ -97,7 +102,7 @@ class LanguageTask(Task[LanguageConfig, Loaded]):
 
     def predict(self, model: LanguageModel, batch: TokenBatch) -> dict[str, Tensor]:
         """`nats`, `tokens` and `bytes` of every sample, and `bits_per_byte`."""
-        nats_BL, _ = model.losses(batch.tokens)
+        nats_BL, _ = token_losses(model, batch.tokens)
         nats_S = batch.sums(nats_BL)
         zero_S = batch.bytes.new_zeros(batch.num_samples)
         tokens_S = zero_S.index_add(0, batch.sample, batch.mask.sum(1))
@@ -122,8 +127,10 @@ class LanguageTask(Task[LanguageConfig, Loaded]):
         return read_text(path, state, self.config)
 
     def proof(self, model: LanguageModel, data: TaskData) -> dict[str, Any]:
-        """No position sees a later one, shown on the trained weights."""
-        return proof_of_causality(model, data)
+        """No position sees a later one, and who listens to whom, on the trained weights."""
+        found: dict[str, Any] = {"checks": {"causality": proof_of_causality(model, data)}}
+        matrices = expert_matrices(model, data)
+        return {**found, "matrices": matrices} if matrices else found
 
     def counts(self, batch: TokenBatch) -> dict[str, int]:
         """Windows, and tokens that are predicted: no padding, no context."""

@@ -5,6 +5,7 @@ Legend: T = tokens of a text, W = windows, B = windows of a batch, L = positions
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from graphwright.data.source import IndexArray, as_index
-from graphwright.tasks.language.token_store import Tokens
+from graphwright.tasks.language.store import Tokens
 from graphwright.tasks.language.vocabularies import Vocabulary
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "TokenWindows",
     "line_windows",
     "stream_windows",
+    "windows_of_epoch",
 ]
 
 LINE_LENGTH = 128  # of `per_line_128`
@@ -170,6 +172,19 @@ def line_windows(tokens: Tokens, vocabulary: Vocabulary) -> TokenWindows:
         fresh=np.ones(int(used.sum()), np.bool_),
         length=LINE_LENGTH,
     )
+
+
+def windows_of_epoch(total: int, count: int, *, seed: int) -> Callable[[int], IndexArray]:
+    """Which windows each epoch trains on: `count` of the next ones of an endless sequence that is
+    one permutation of all `total` after another. A pure function of the epoch."""
+
+    def chosen(epoch: int) -> IndexArray:
+        place = np.arange(epoch * count, (epoch + 1) * count)
+        rounds = range(place[0] // total, place[-1] // total + 1)
+        orders = [np.random.default_rng([seed, number]).permutation(total) for number in rounds]
+        return np.concatenate(orders)[place - rounds.start * total]
+
+    return chosen
 
 
 class LinesInContext:

@@ -42,7 +42,7 @@ from graphwright.tasks.nas.loaded import Loaded
 from graphwright.tasks.nas.paths import path_encoding, path_statistics, path_vocabulary, prune
 from graphwright.tasks.nas.virtual_node import VIRTUAL, with_virtual_node
 
-__all__ = ["encode", "fit_encoding", "vocabulary_of"]
+__all__ = ["encode", "fit_encoding"]
 
 # edges up to which the ends of edges are kept as batches need them, and not in half of the memory
 _READY_EDGES = 1 << 20
@@ -133,11 +133,6 @@ def encode(
         graphs=fields,
         index_dtype="int32" if wide else "int64",
     )
-
-
-def vocabulary_of(state: Mapping[str, Any]) -> tuple[str, ...]:
-    """Type name of every value of the field `op`."""
-    return tuple(state["vocabulary"])
 
 
 def _types(loaded: Loaded, train: IndexArray) -> tuple[str, ...]:

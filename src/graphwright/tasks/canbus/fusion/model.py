@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graphwright.data.batch import GraphBatch
 from graphwright.tasks.canbus.fusion.heads import FusionHead, HeadStep
 from graphwright.tasks.canbus.models.gat import GATModel
+from graphwright.tasks.canbus.models.inputs import MOST
 from graphwright.tasks.canbus.models.vgae import VGAEModel
 
 __all__ = ["FusionModel"]
@@ -50,8 +51,17 @@ class FusionModel(nn.Module):
         return torch.cat([self.vgae.summary(batch), self.gat.summary(batch)], dim=1)
 
     def forward(self, states_BS: Tensor) -> Tensor:
-        """Fused score `[B]` in 0..1; an alarm above 0.5."""
-        return self.head(states_BS)  # type: ignore[no-any-return]
+        """Fused score `[B]` in 0..1; an alarm above 0.5.
+
+        Where most ids are unknown the state is like none that the head has learnt from: there it is
+        the classifier's, whose second head is made for such windows.
+        """
+        fused_B: Tensor = self.head(states_BS)
+        if self.gat.strange_head is None:
+            return fused_B
+        start = self.head.classifier
+        unknown_B = states_BS[:, start + self.gat.unknown_place]
+        return torch.where(unknown_B > MOST, states_BS[:, start], fused_B)
 
     def score(self, batch: GraphBatch) -> Tensor:
         """The same of windows."""

@@ -16,9 +16,10 @@ from graphwright.errors import DataError
 from graphwright.nn.attention_graph import AttentionGraph
 from graphwright.nn.edges import SortedEdges
 
-__all__ = ["UNKNOWN", "IdTable", "Standardise", "WindowInputs"]
+__all__ = ["MOST", "UNKNOWN", "IdTable", "Standardise", "WindowInputs"]
 
 UNKNOWN = 0
+MOST = 0.5  # share of unknown ids above which a window is from a vehicle that is not known
 _LARGEST = 10.0  # standard deviations: an unseen vehicle's features must not blow up a score
 
 

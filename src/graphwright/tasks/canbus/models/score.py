@@ -3,8 +3,9 @@
 Parts are errors, positive and with long tails, in units of their own: their logarithms are
 standardised by benign windows, z = (log(part + 1e-6) - mean) / sd, and the score is
 sqrt(mean over scored parts of softplus(z)^2). What is below its benign mean hardly counts, and one
-part far above is enough. The anomaly sigmoid(4 (score - threshold) / (threshold - median)), with a
-benign quantile as threshold and the benign median, is 0.5 at the threshold and 0.02 at the median.
+part far above is enough. The anomaly s^3 / (s^3 + threshold^3), with a benign quantile as
+threshold, is 0.5 there. Unlike a sigmoid it still tells windows apart that are all far above it, so
+that a threshold from a capture's own first seconds remains possible in a vehicle never seen.
 
 Legend: B = windows, P = parts.
 """
@@ -23,10 +24,10 @@ from graphwright.data.batch import GraphBatch
 from graphwright.errors import DataError
 from graphwright.tasks.canbus.thresholds import benign_quantile
 
-__all__ = ["Calibration", "CompositeScore", "calibrate"]
+__all__ = ["Calibration", "CompositeScore", "Distance", "calibrate"]
 
 _FLOOR = 1e-6  # added to a part: a perfect reconstruction has a logarithm too
-_STEEPNESS = 4.0
+_STEEPNESS = 3.0
 _LEAST_SPREAD = 1e-3
 
 
@@ -36,12 +37,11 @@ class Calibration:
 
     Attributes:
         mean, sd: of each part's logarithm.
-        median, threshold: of the score.
+        threshold: of the score.
     """
 
     mean: list[float]
     sd: list[float]
-    median: float
     threshold: float
 
 
@@ -62,11 +62,9 @@ class CompositeScore(nn.Module):
         self.scored: Tensor
         self.register_buffer("mean", torch.zeros(parts))
         self.register_buffer("sd", torch.ones(parts))
-        self.register_buffer("median", torch.tensor(0.0))
         self.register_buffer("threshold", torch.tensor(1.0))
         self.mean: Tensor
         self.sd: Tensor
-        self.median: Tensor
         self.threshold: Tensor
 
     def standardise(self, parts_BP: Tensor) -> Tensor:
@@ -80,8 +78,7 @@ class CompositeScore(nn.Module):
 
     def anomaly(self, score_B: Tensor) -> Tensor:
         """`[B]` in 0..1."""
-        unit = (self.threshold - self.median).clamp(min=_LEAST_SPREAD)
-        return (_STEEPNESS * (score_B - self.threshold) / unit).sigmoid()
+        return _anomaly(score_B, self.threshold)
 
     @torch.no_grad()
     def take(self, found: Calibration) -> None:
@@ -101,21 +98,50 @@ class CompositeScore(nn.Module):
         log_BP = (parts_BP.double() + _FLOOR).log()
         sd_P = log_BP.std(0, correction=0).clamp(min=_LEAST_SPREAD)
         mean, sd = log_BP.mean(0).tolist(), sd_P.tolist()
-        self.take(Calibration(mean, sd, 0.0, 1.0))
+        self.take(Calibration(mean, sd, 1.0))
         score = self(parts_BP).double().cpu().numpy()
-        median, threshold = benign_quantile(score, 0.5), benign_quantile(score, rate)
-        found = Calibration(mean, sd, median, threshold)
+        found = Calibration(mean, sd, benign_quantile(score, rate))
         self.take(found)
         return found
 
 
+class Distance(nn.Module):
+    """How far standardised numbers are from benign ones: the root of the sum of their squares.
+
+    Before calibration the threshold is 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("threshold", torch.tensor(1.0))
+        self.threshold: Tensor
+
+    def forward(self, z_BR: Tensor) -> Tensor:
+        """`[B]` anomalies in 0..1."""
+        return _anomaly(z_BR.square().sum(1).sqrt(), self.threshold)
+
+    @torch.no_grad()
+    def fit(self, z_BR: Tensor, rate: float) -> None:
+        """Put the threshold where a share `rate` of these benign windows is above it."""
+        distance = z_BR.square().sum(1).sqrt().double().cpu().numpy()
+        self.threshold.copy_(torch.tensor(benign_quantile(distance, rate)))
+
+
+def _anomaly(score_B: Tensor, threshold: Tensor) -> Tensor:
+    ratio_B = score_B / threshold.clamp(min=_LEAST_SPREAD)
+    return (_STEEPNESS * ratio_B.clamp(min=_FLOOR).log()).sigmoid()
+
+
 class _Scored(Protocol):
     composite: CompositeScore
+    distance: Distance | None
     training: bool
 
     def __call__(self, batch: GraphBatch) -> Any: ...
 
     def parts(self, output: Any) -> Tensor: ...
+
+    def relative(self, batch: GraphBatch) -> Tensor: ...
 
     def train(self, mode: bool = True) -> Any: ...
 
@@ -134,14 +160,18 @@ def calibrate(model: _Scored, benign: Iterable[GraphBatch], rate: float = 0.01) 
     """
     was_training = model.training
     model.train(False)
-    parts = []
+    parts, relative = [], []
     for batch in benign:
         if "label" in batch.graphs and bool((batch.graphs["label"] > 0).any()):
             raise DataError("a window with an attack is among those that calibrate the score")
         parts.append(model.parts(model(batch)))
+        if model.distance is not None:
+            relative.append(model.relative(batch))
     model.train(was_training)
     if not parts:
         raise DataError(
             "no benign window to calibrate the score with", fix="validate on benign captures too"
         )
+    if model.distance is not None:
+        model.distance.fit(torch.cat(relative), rate)
     return model.composite.fit(torch.cat(parts), rate)

@@ -8,9 +8,12 @@ a linear layer to the features. From the latent vector also: which id the node h
 followed it (multi-hot). The encoder sees unknown ids where training hides them, the id that it has
 to tell is always the true one. Without ids (`id_free`) both are left out.
 
-The score of a window is made of the nodes' errors (`score.py`).
+The score of a window is made of the nodes' errors (`score.py`). With statistics, how far its
+relative ones (`relative.py`) are from those of benign windows is a second score: the larger anomaly
+counts, and where most ids are unknown the second one alone, for no error means anything there.
 
-Legend: B = windows, N = nodes, E = edges, F = features, Z = latent, V = vocabulary, P = parts.
+Legend: B = windows, N = nodes, E = edges, F = features, Z = latent, V = vocabulary, P = parts,
+S = statistics, R = relative ones.
 """
 
 from __future__ import annotations
@@ -31,9 +34,10 @@ from graphwright.nn.edges import SortedEdges
 from graphwright.nn.graph_attention import Attends
 from graphwright.tasks.canbus.model_configs import VGAEConfig
 from graphwright.tasks.canbus.models.gat import attention_layer
-from graphwright.tasks.canbus.models.inputs import WindowInputs
+from graphwright.tasks.canbus.models.inputs import MOST, UNKNOWN, WindowInputs
 from graphwright.tasks.canbus.models.moments import confidence, moments
-from graphwright.tasks.canbus.models.score import CompositeScore
+from graphwright.tasks.canbus.models.relative import WindowStatistics
+from graphwright.tasks.canbus.models.score import CompositeScore, Distance
 
 __all__ = ["VGAEModel", "VGAEOutput", "node_errors"]
 
@@ -49,6 +53,7 @@ class VGAEOutput:
         features: `[N, F]` standardised, what is to be reconstructed.
         reconstructed: `[N, F]`.
         mean, log_variance: `[N, Z]` of the latent vectors.
+        largest: `[N]` largest squared error of a node's features, or None.
         ids: `[N]` vocabulary indices.
         id_logits: `[N, V]`.
         neighbours: `[N, V]` 1 for each id that followed.
@@ -60,6 +65,7 @@ class VGAEOutput:
     reconstructed: Tensor
     mean: Tensor
     log_variance: Tensor
+    largest: Tensor | None = None
     ids: Tensor | None = None
     id_logits: Tensor | None = None
     neighbours: Tensor | None = None
@@ -100,9 +106,11 @@ class VGAEModel(nn.Module):
         size = 0 if self.inputs.table is None else len(self.inputs.table)
         self.id_head = nn.Linear(config.latent_dim, size) if size else None
         self.neighbour_head = _neighbour_head(config, size) if size else None
-        kinds = 4 if size else 2
+        kinds = (4 if size else 2) + config.largest_error
         # How far a latent vector lies from the prior ranks windows worse than any error does.
         self.composite = CompositeScore(parts=2 * kinds, left_out=(1, 1 + kinds))
+        self.stats = WindowStatistics(state) if config.window_stats else None
+        self.distance = Distance() if config.window_stats else None
         wanted = state.get("teacher_latent", 0)
         self.projection = nn.Linear(config.latent_dim, wanted) if wanted else None
 
@@ -146,10 +154,14 @@ class VGAEModel(nn.Module):
         for layer in self.decoder:
             x = layer(x, graph)
         reconstructed = self.to_features(x)
+        largest_N = None
+        if self.config.largest_error:
+            largest_N = (reconstructed - x_NF).square().amax(1)
+        told = (graph, x_NF, reconstructed, mean_NZ, log_NZ, largest_N)
         if self.id_head is None or self.neighbour_head is None:
-            return VGAEOutput(graph, x_NF, reconstructed, mean_NZ, log_NZ)
+            return VGAEOutput(*told)
         heads = self.id_head(latent_NZ), neighbours, self.neighbour_head(latent_NZ)
-        return VGAEOutput(graph, x_NF, reconstructed, mean_NZ, log_NZ, index_N, *heads)
+        return VGAEOutput(*told, index_N, *heads)
 
     @property
     def summary_dim(self) -> int:
@@ -167,7 +179,27 @@ class VGAEModel(nn.Module):
 
     def anomaly(self, batch: GraphBatch) -> Tensor:
         """`[B]` in 0..1, 0.5 at the threshold of the benign data."""
-        return self.composite.anomaly(self.score(batch))
+        output = self(batch)
+        score_B = self.composite(self.parts(output))
+        return self.judged(output, score_B, batch.graphs.get("stats"))
+
+    def judged(self, output: VGAEOutput, score_B: Tensor, stats_BS: Tensor | None) -> Tensor:
+        """Anomaly of windows with these scores and statistics."""
+        anomaly_B = self.composite.anomaly(score_B)
+        if self.distance is None or self.stats is None or stats_BS is None:
+            return anomaly_B
+        distance_B = self.distance(self.stats.relative(stats_BS))
+        larger_B = torch.maximum(anomaly_B, distance_B)
+        if output.ids is None:
+            return larger_B
+        unknown_N1 = (output.ids == UNKNOWN).to(anomaly_B.dtype)[:, None]
+        unknown_B = output.graph.pool_mean(unknown_N1)[:, 0]
+        return torch.where(unknown_B > MOST, distance_B, larger_B)
+
+    def relative(self, batch: GraphBatch) -> Tensor:
+        """`[B, R]` standardised relative statistics (of a model that reads them)."""
+        assert self.stats is not None
+        return self.stats.relative(batch.graphs["stats"])
 
     def summary(self, batch: GraphBatch) -> Tensor:
         """`[B, 2 + P + 8]` for fusion.
@@ -177,7 +209,7 @@ class VGAEModel(nn.Module):
         """
         output = self(batch)
         parts_BP = self.parts(output)
-        anomaly_B = self.composite.anomaly(self.composite(parts_BP))
+        anomaly_B = self.judged(output, self.composite(parts_BP), batch.graphs.get("stats"))
         scores_B2 = torch.stack([anomaly_B, confidence(anomaly_B)], dim=1)
         latent_BZ = output.graph.pool_mean(output.mean)
         spread_BZ = output.graph.pool_mean(output.log_variance)
@@ -186,10 +218,11 @@ class VGAEModel(nn.Module):
 
 
 def node_errors(output: VGAEOutput) -> dict[str, Tensor]:
-    """Errors of each node `[N]`: "features", "kl", and with ids "id" and "neighbours".
+    """Errors of each node `[N]`: "features", "kl", with ids "id" and "neighbours", and "largest".
 
     Mean squared error over F; mean over Z of the divergence from a standard normal; cross entropy
-    of the true id; binary cross entropy, mean over V.
+    of the true id; binary cross entropy, mean over V; largest squared error over F, where the model
+    keeps it.
     """
     square_NF = (output.reconstructed - output.features).square()
     log_NZ = output.log_variance
@@ -201,6 +234,8 @@ def node_errors(output: VGAEOutput) -> dict[str, Tensor]:
         logits, truth = output.neighbour_logits, output.neighbours
         binary_NV = binary_cross_entropy_with_logits(logits, truth, reduction="none")
         errors["neighbours"] = binary_NV.mean(1)
+    if output.largest is not None:
+        errors["largest"] = output.largest
     return errors
 
 

@@ -1,6 +1,5 @@
 """Captures of every known format to `Frames`."""
 
-from graphwright.tasks.canbus.readers.bus import bus_frames, is_bus
 from graphwright.tasks.canbus.readers.event_log import EventColumns, SourceNames
 from graphwright.tasks.canbus.readers.read import backward_steps, read_frames, stream_frames
 
@@ -8,8 +7,6 @@ __all__ = [
     "EventColumns",
     "SourceNames",
     "backward_steps",
-    "bus_frames",
-    "is_bus",
     "read_frames",
     "stream_frames",
 ]

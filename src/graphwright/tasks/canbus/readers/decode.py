@@ -24,6 +24,7 @@ __all__ = [
     "id_column",
     "payload_column",
     "time_column",
+    "time_reason",
 ]
 
 REASONS = (
@@ -49,6 +50,7 @@ REASONS = (
     "label is empty",
     "field is not a number",
     "field is not finite",
+    "time is no date of ISO 8601",
 )
 _CODE = {reason: code for code, reason in enumerate(REASONS)}
 _NO_HEX = 0x80
@@ -103,7 +105,7 @@ def time_column(data: NDArray[np.uint8], places: Places, verdict: Verdict) -> ND
     time[is_plain] = _floats(text_RW[is_plain][is_in_RW[is_plain]], length[is_plain])
     for row in np.flatnonzero(~is_plain):
         text = data[start[row] : end[row]].tobytes()
-        reason = _against_time(text)
+        reason = time_reason(text)
         if reason:
             verdict.set_one(int(row), reason)
         else:
@@ -111,7 +113,8 @@ def time_column(data: NDArray[np.uint8], places: Places, verdict: Verdict) -> ND
     return time
 
 
-def _against_time(text: bytes) -> str:
+def time_reason(text: bytes) -> str:
+    """Why a text is no time: digits with a point, or an exponent; empty for one that is."""
     if _TIME.fullmatch(text) and np.isfinite(float(text)):
         return ""
     if _NOT_FINITE.fullmatch(text) or (_SIGNED.fullmatch(text) and np.isinf(float(text))):

@@ -15,8 +15,9 @@ from graphwright.data.rejects import Rejects
 from graphwright.errors import ConfigError, DataError, nearest
 from graphwright.tasks.canbus.frames import Frames
 from graphwright.tasks.canbus.readers.content import PAD, Content, Lines, line_blocks
-from graphwright.tasks.canbus.readers.decode import Verdict, time_column
+from graphwright.tasks.canbus.readers.decode import Verdict
 from graphwright.tasks.canbus.readers.fields import Fields, split_quoted
+from graphwright.tasks.canbus.readers.moments import moment_column
 from graphwright.tasks.canbus.readers.numbers import number_column, text_column
 from graphwright.tasks.canbus.readers.parsed import Parsed, parsed, rows_with
 
@@ -30,7 +31,7 @@ class EventColumns:
     """Which columns of an event log mean what.
 
     Attributes:
-        time: column of the time in seconds.
+        time: column of the time, in seconds or as dates of ISO 8601 (`moments.py`).
         source: column of what the event comes from (a host, a sensor tag).
         fields: columns of numbers, in the order they get in the payload.
         label: column that says whether the event is an attack; None for none.
@@ -105,7 +106,7 @@ def _parse(
 ) -> Parsed:
     rows, verdict = rows_with(fields, np.int64(width))
     data = fields.data
-    time = time_column(data, fields.column(rows, places[columns.time]), verdict)
+    time = moment_column(data, fields.column(rows, places[columns.time]), verdict)
     payload = np.zeros((len(rows), len(columns.fields)), np.float32)
     length = np.zeros(len(rows), np.uint8)
     for k, name in enumerate(columns.fields):

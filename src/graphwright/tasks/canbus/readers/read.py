@@ -11,7 +11,6 @@ import numpy as np
 from graphwright.data.rejects import Rejects
 from graphwright.errors import ConfigError
 from graphwright.tasks.canbus.frames import Frames
-from graphwright.tasks.canbus.readers.content import Content
 from graphwright.tasks.canbus.readers.detect import known_format
 from graphwright.tasks.canbus.readers.event_log import EventColumns, SourceNames, event_frames
 from graphwright.tasks.canbus.readers.logs import log_frames
@@ -56,7 +55,6 @@ def read_frames(
     Raises:
         DataError: no file, a directory, an empty file, a format that is not known (binary noise),
             or a can-train-and-test file without its header.
-        MissingExtraError: the format needs python-can and it is not installed.
     """
     source = _Source(Path(path), format, columns, names or SourceNames())
     parts = list(_parts(source, rejects, digest))
@@ -81,7 +79,6 @@ def stream_frames(
     Raises:
         ConfigError: `chunk` is below 1.
         DataError: as `read_frames`.
-        MissingExtraError: as `read_frames`.
     """
     if chunk < 1:
         raise ConfigError(f"chunk must be at least 1, not {chunk}")
@@ -105,10 +102,7 @@ def _parts(
     if name in TEXT_FORMATS:
         yield from text_frames(path, name, rejects, digest)
         return
-    if digest is not None:  # python-can reads by itself
-        for _ in Content(path, digest):
-            pass
-    yield from log_frames(path, name, rejects)
+    yield from log_frames(path, name, rejects, digest)
 
 
 def _rechunked(parts: Iterator[Frames], chunk: int) -> Iterator[Frames]:

@@ -131,6 +131,7 @@ class BundleDetector:
             num_nodes=len(graphs.node_id),
             nodes={"id": torch.from_numpy(graphs.node_id), "x": torch.from_numpy(graphs.node_x)},
             edges={"edge_x": torch.from_numpy(graphs.edge_x)},
+            graphs={"stats": torch.from_numpy(graphs.stats)},
         )
         return batch if self._place == _USUAL else batch.to(self._place[0], dtype=self._place[1])
 

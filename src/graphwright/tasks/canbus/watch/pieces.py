@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from graphwright.data.rejects import Rejects
 from graphwright.tasks.canbus.data_config import WindowConfig
 from graphwright.tasks.canbus.frames import Frames
-from graphwright.tasks.canbus.readers import EventColumns, SourceNames, is_bus, stream_frames
+from graphwright.tasks.canbus.readers import EventColumns, SourceNames, stream_frames
 from graphwright.tasks.canbus.readers.candump import parse
 from graphwright.tasks.canbus.readers.content import PAD, Content, line_blocks
 from graphwright.tasks.canbus.readers.fields import split_at_spaces
 
-__all__ = ["BATCH", "FilePieces", "Piece", "Pieces", "StdinPieces", "open_pieces"]
+__all__ = ["BATCH", "FilePieces", "Piece", "Pieces", "StdinPieces", "is_bus", "open_pieces"]
 
 BATCH = 64
 """Windows that are scored together, at most: with more, a small model leaves a core's caches."""
@@ -138,6 +138,17 @@ def open_pieces(
 
         return BusPieces(open_bus(source), source, window, rejects)
     return FilePieces(Path(source), window, rejects, columns, names)
+
+
+def is_bus(source: str) -> bool:
+    """Whether a source names a bus (`interface:channel`) and not a file.
+
+    >>> is_bus("socketcan:vcan0"), is_bus("drives/one.csv"), is_bus("C:\\\\drives\\\\one.csv")
+    (True, False, False)
+    """
+    interface, colon, channel = source.partition(":")
+    is_name = interface.isidentifier() and len(interface) > 1
+    return bool(colon) and is_name and "/" not in channel and "\\" not in channel
 
 
 class _Bytes(Content):

@@ -55,7 +55,7 @@ def analyze_expert_communication(
 def edge_weight_metrics(model: LanguageModel) -> dict[str, Tensor]:
     """Learnt hyperedge weights by name, for their course over the training: the weight of the
     hyperedge of experts 0 and 2 in the first convolution of the first layer is
-    `weight_layer0_conv0_edge0-2`. Empty where nothing of that kind is learnt."""
+    `hyperedge_weight/layer0_conv0/0-2`. Empty where nothing of that kind is learnt."""
     found = {}
     for number, layer in enumerate(_coupled(model)):
         coupler = layer.coupler
@@ -64,7 +64,7 @@ def edge_weight_metrics(model: LanguageModel) -> dict[str, Tensor]:
         for conv, weights_H in enumerate(coupler.edge_weights()):
             for members, weight in zip(coupler.hyperedges, weights_H, strict=True):
                 edge = "-".join(map(str, members))
-                found[f"weight_layer{number}_conv{conv}_edge{edge}"] = weight
+                found[f"hyperedge_weight/layer{number}_conv{conv}/{edge}"] = weight
     return found
 
 

@@ -17,7 +17,7 @@ from graphwright.tasks.language.models.experts import LayerCache, StackedExperts
 from graphwright.tasks.language.models.matching import dense_ffn_dim
 from graphwright.tasks.language.models.positions import Rotation
 
-__all__ = ["CoupledLayer", "DenseLayer", "KVCache", "LanguageModel"]
+__all__ = ["CoupledLayer", "DenseLayer", "KVCache", "LanguageModel", "token_losses"]
 
 KVCache = list[LayerCache]  # one for each layer
 
@@ -117,12 +117,7 @@ class LanguageModel(nn.Module):
 
     def losses(self, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
         """-log p of every token but the first, in nats `[B, T-1]`, and the load-balance loss."""
-        hidden_BLD, balance = self(tokens_BT[:, :-1])
-        target_BL = tokens_BT[:, 1:]
-        losses_R = linear_cross_entropy(
-            hidden_BLD.flatten(0, 1), self.output_weight, target_BL.flatten()
-        )
-        return losses_R.view(target_BL.shape), balance
+        return token_losses(self, tokens_BT)
 
     @property
     def output_weight(self) -> Tensor:
@@ -145,6 +140,16 @@ class LanguageModel(nn.Module):
                 nn.init.normal_(parameter, std=_INIT_SD / inner**0.5)
             elif ".experts." in name:
                 nn.init.zeros_(parameter)
+
+
+def token_losses(model: nn.Module, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """`LanguageModel.losses` of a model that may be compiled (a wrapper's forward is compiled, its
+    other methods are not)."""
+    hidden_BLD, balance = model(tokens_BT[:, :-1])
+    target_BL = tokens_BT[:, 1:]
+    weight_VD: Tensor = model.output_weight  # type: ignore[assignment]
+    losses_R = linear_cross_entropy(hidden_BLD.flatten(0, 1), weight_VD, target_BL.flatten())
+    return losses_R.view(target_BL.shape), balance
 
 
 def _experts(config: ExpertsConfig, number: int, ffn_dim: int) -> StackedExperts:

@@ -25,10 +25,10 @@ from graphwright.tasks.language.vocabularies import (
     vocabulary_from_json,
 )
 
-__all__ = ["Loaded", "Tokens", "open_or_build"]
+__all__ = ["Loaded", "Tokens", "describe", "open_or_build"]
 
 # part of the digest: another way of encoding must not meet an old store
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,17 @@ def open_or_build(data: LanguageData, data_root: Path) -> Loaded:
     return _open(folder)
 
 
+def describe(folder: Path) -> dict[str, Any]:
+    """What `data inspect` shows of a store, whose lengths are checked for that.
+
+    Raises:
+        DataError: a damaged store.
+    """
+    loaded = _open(folder)
+    size = sum(file.stat().st_size for file in (folder / "store").iterdir())
+    return {**loaded.summary, "digest": loaded.digest, "bytes": size}
+
+
 def _key(data: LanguageData, corpus: Corpus) -> str:
     tokenizer = io.to_dict(data.tokenizer)
     if isinstance(data.tokenizer, Gpt2Tokenizer):
@@ -113,13 +124,14 @@ def _build(data: LanguageData, corpus: Corpus, folder: Path) -> None:
         write_json_atomic(building / "tokenizer.json", tokenizer)
         known = json.dumps([corpus.digest, tokenizer], sort_keys=True)
         summary = {
+            "task": "language",  # who can read this store
             "origin": corpus.origin,
             "tokenizer": f"{vocabulary.kind}, {vocabulary.size} ids",
             "dtype": _dtype(vocabulary).str,
             "digest": hashlib.sha256(known.encode()).hexdigest(),
             "splits": counts,
         }
-        write_json_atomic(building / "summary.json", summary)
+        write_json_atomic(building / "schema.json", summary)
         building.rename(folder / "store")
 
 
@@ -154,7 +166,7 @@ def _dtype(vocabulary: Vocabulary) -> np.dtype[Any]:
 
 def _open(folder: Path) -> Loaded:
     store = folder / "store"
-    summary = read_json(store / "summary.json")
+    summary = read_json(store / "schema.json")
     tokens = {}
     for split in SPLITS:
         path = store / f"{split}.tokens"
