@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from graphwright.errors import GraphwrightError
+from graphwright.launch.cli_data import config_of, data
 from graphwright.launch.cli_sweep import sweep
 from graphwright.launch.options import root_option
 from graphwright.training.threads import cpu_pressure, settle_waiting
@@ -75,6 +76,7 @@ def app() -> None:
     """
 
 
+app.add_command(data)
 app.add_command(sweep)
 
 
@@ -128,7 +130,7 @@ def train(
     from graphwright.config import io
 
     extra = (f"training.fast_dev_run={fast_dev_run}",) if fast_dev_run else ()
-    config = _config(preset, (*overrides, *extra), config_file)
+    config = config_of(preset, (*overrides, *extra), config_file)
     if show_config:
         click.echo(io.to_yaml(config), nl=False)
         return
@@ -294,63 +296,12 @@ def export(run: str, kind: str, out: Path, runs_root: Path) -> None:
     click.echo(f"{kind} in {export_bundle(_trained(run, runs_root), out)}")
 
 
-@app.group()
-def data() -> None:
-    """Prepared data sets: list, prepare, inspect."""
-
-
-@data.command("list")
-@data_root_option
-def list_data(data_root: Path) -> None:
-    """Every prepared store."""
-    from graphwright.launch.datasets import list_stores
-
-    for path in list_stores(data_root):
-        click.echo(path)
-
-
-@data.command("prepare")
-@click.argument("preset", required=False)
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), help="A saved config.yaml."
-)
-@data_root_option
-def prepare(
-    preset: str | None, overrides: tuple[str, ...], config_file: Path | None, data_root: Path
-) -> None:
-    """Read, check and pack the data of PRESET, and say what was found."""
-    from graphwright.launch.datasets import prepare_data
-
-    _print_mapping(prepare_data(_config(preset, overrides, config_file), data_root))
-
-
-@data.command("inspect")
-@click.argument("store", type=click.Path(path_type=Path))
-def inspect(store: Path) -> None:
-    """Counts, fields and rejected rows of a prepared STORE."""
-    from graphwright.launch.datasets import describe_store
-
-    _print_mapping(describe_store(store))
-
-
 # -- helpers -------------------------------------------------------------------------------------
 
 
 def _colour() -> bool | None:
     """None lets click look whether it is a terminal; see https://no-color.org."""
     return False if os.environ.get("NO_COLOR") else None
-
-
-def _config(preset: str | None, overrides: Sequence[str], config_file: Path | None) -> Any:
-    from graphwright.config.presets import load_config, resolve_preset
-
-    if config_file is not None:
-        shifted = overrides if preset is None else (preset, *overrides)
-        return load_config(config_file, shifted)
-    if preset is None:
-        raise click.UsageError("give a PRESET (see `graphwright list`) or --config FILE")
-    return resolve_preset(preset, overrides)
 
 
 def _verbose(debug: bool) -> None:
@@ -390,11 +341,3 @@ def _print_tables(report: dict[str, Any]) -> None:
     from graphwright.report.terminal import print_report
 
     print_report(report)
-
-
-def _print_mapping(mapping: dict[str, Any]) -> None:
-    for key, value in mapping.items():
-        lines = value if isinstance(value, list) else [value]
-        for line in lines:
-            text = line if isinstance(line, str) else json.dumps(line)
-            click.echo(f"{key:<34} {text}")
