@@ -1,6 +1,7 @@
 """A training step of the whole language model against its plain formulation.
 
-Four layers of four experts (D = 256, feed-forward 1024, four heads), 128 tokens, 8 rows, 4,096 ids,
+`large`: four layers of four experts (D = 256, feed-forward 1024, four heads), 8 rows of 128 tokens.
+`small`: the sizes of the preset language/wikitext, two layers, D = 64, 8 rows. Both with 4,096 ids,
 learned positions, gated-graph coupler of two convolutions, dropout off: forward, loss, backward,
 clipping and AdamW. The peer has one `nn.MultiheadAttention` and one feed-forward module for each
 expert in a loop, the coupler as a loop over all ordered pairs that are put side by side, and
@@ -9,6 +10,8 @@ of the embedding and of the first coupler are compared first.
 
     step         W_n on the sum of the messages, as the formula reads
     step_mapped  W_n on every message, as message passing is often written
+    products     ours against nothing but the matrix products that both need ("peer"): 1 is the
+                 most that any formulation with these products can reach
     forward      evaluation of the same rows, without gradients
     kept         MB that autograd keeps between forward and backward, but for parameters
 
@@ -35,11 +38,11 @@ from graphwright.tasks.language.models.experts import StackedExperts
 from graphwright.tasks.language.models.model import LanguageModel
 from graphwright.training.allocator import set_allocator
 
-ROWS, LENGTH, VOCABULARY = 8, 128, 4096
-CONFIG = GnnConfig(
-    embed_dim=256, num_layers=4, num_heads=4, num_experts=4, ffn_dim=1024, dropout=0.0,
-    position="learned",
-)  # fmt: skip
+LENGTH, VOCABULARY = 128, 4096
+SIZES = {
+    "large": (8, {"embed_dim": 256, "num_layers": 4, "num_heads": 4, "ffn_dim": 1024}),
+    "small": (8, {"embed_dim": 64, "num_layers": 2, "num_heads": 2, "ffn_dim": 192}),
+}
 
 
 class PlainExpert(nn.Module):
@@ -49,7 +52,8 @@ class PlainExpert(nn.Module):
         super().__init__()
         experts, dim = ours.num_experts, ours.project.weight.shape[1]
         self.attention = nn.MultiheadAttention(dim, ours.num_heads, batch_first=True)
-        self.widen, self.narrow = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
+        wide = ours.widen.weight.shape[2]
+        self.widen, self.narrow = nn.Linear(dim, wide), nn.Linear(wide, dim)
         with torch.no_grad():
             weight, bias = self.attention.in_proj_weight, self.attention.in_proj_bias
             weight.copy_(ours.qkv.weight.view(3, experts, dim, dim)[:, e].reshape(3 * dim, dim))
@@ -143,31 +147,50 @@ def kept_mb(model: nn.Module, loss: Callable[[], Tensor]) -> float:
     return sum(sizes.values()) / 1e6
 
 
-def compared(options: argparse.Namespace, *, map_messages: bool) -> list[Case]:
-    """All figures against one peer."""
+def bare_products(config: GnnConfig, rows: int) -> Callable[[], object]:
+    """The matrix products of a step's forward and backward pass, three of each size."""
+    tokens, dim, experts = rows * LENGTH, config.embed_dim, config.num_experts
+    shapes = [(1, tokens, dim, VOCABULARY)]
+    for _ in range(config.num_layers):
+        shapes += [(1, tokens, dim, 3 * experts * dim), (1, tokens, dim, dim)]
+        shapes += [(experts, tokens, dim, width) for width in (dim, *[config.ffn_dim] * 2)]
+        shapes += [(1, tokens * experts, dim, dim)] * (2 * config.coupler_layers)
+    made = {shape: (torch.randn(shape[:3]), torch.randn(shape[0], *shape[2:])) for shape in shapes}
+
+    def run() -> None:
+        for shape in shapes:
+            for _ in range(3):
+                torch.bmm(*made[shape])
+
+    return run
+
+
+def compared(size: str, options: argparse.Namespace) -> list[Case]:
+    """All figures of one size."""
+    rows, sizes = SIZES[size]
+    config = GnnConfig(**sizes, num_experts=4, dropout=0.0, position="learned")  # type: ignore[arg-type]
     torch.manual_seed(0)
-    ours = LanguageModel(CONFIG, VOCABULARY, LENGTH)
+    ours = LanguageModel(config, VOCABULARY, LENGTH)
     with torch.no_grad():
         for layer in ours.layers:
             for conv in layer.coupler.convs:
                 conv.adjacency_logits.normal_()
-    peer = PlainModel(ours, map_messages=map_messages)
-    tokens = torch.randint(0, VOCABULARY - 1, (ROWS, LENGTH + 1))
-    equal = same(ours, peer, tokens)
-    losses = (lambda: ours.losses(tokens)[0].mean()), (lambda: peer(tokens))
-    models = (ours, peer)
+    peer, mapped = (PlainModel(ours, map_messages=mapped) for mapped in (False, True))
+    tokens = torch.randint(0, VOCABULARY - 1, (rows, LENGTH + 1))
+    equal, equal_mapped = same(ours, peer, tokens), same(ours, mapped, tokens)
+    losses = [lambda: ours.losses(tokens)[0].mean(), lambda: peer(tokens), lambda: mapped(tokens)]
+    models = (ours, peer, mapped)
     steps = [training_step(model, loss) for model, loss in zip(models, losses, strict=True)]
-    times = interleaved(steps, repeats=options.repeats, warmup=1)
-    if map_messages:
-        return [Case("step_mapped", "s", *times, equal)]
+    times = interleaved([*steps, bare_products(config, rows)], repeats=options.repeats, warmup=2)
     with torch.inference_mode():
-        forward = interleaved(losses, repeats=options.repeats, warmup=1)
-    kept = [kept_mb(model, loss) for model, loss in zip(models, losses, strict=True)]
-    note = f"{ROWS * LENGTH / times[0]:.0f} tokens/s"
+        forward = interleaved(losses[:2], repeats=options.repeats, warmup=1)
+    kept = [kept_mb(model, loss) for model, loss in zip(models[:2], losses[:2], strict=True)]
     return [
-        Case("step", "s", *times, equal, note=note),
-        Case("forward", "s", *forward, equal),
-        Case("kept", "MB", *kept, equal),
+        Case(f"{size}/step", "s", *times[:2], equal, note=f"{tokens[:, 1:].numel()} tokens"),
+        Case(f"{size}/step_mapped", "s", times[0], times[2], equal_mapped),
+        Case(f"{size}/products", "s", times[0], times[3]),
+        Case(f"{size}/forward", "s", *forward, equal),
+        Case(f"{size}/kept", "MB", *kept, equal),
     ]
 
 
@@ -181,7 +204,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     set_allocator(options.allocator)
-    cases = [case for mapped in (False, True) for case in compared(options, map_messages=mapped)]
+    cases = [case for size in SIZES for case in compared(size, options)]
     report("language_step", cases, options)
 
 

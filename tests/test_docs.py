@@ -25,6 +25,7 @@ from graphwright.config.presets import (
     tasks_with_commands,
 )
 from graphwright.launch.local import with_reference
+from graphwright.launch.sweep_plan import SweepPlan, planned_runs
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -81,9 +82,9 @@ def _keys() -> frozenset[str]:
         # thousands of names of canbus have the same keys
         for name, _ in preset_names(task)[:60]:
             config = resolve_preset(name)
-            options = [o for group in config.groups.values() for o in group.values()]
+            options = [(n, o) for n, group in config.groups.items() for o in group.values()]
             keys |= set(flatten(to_dict(config)))
-            keys |= {f"model.{key}" for option in options for key in flatten(to_dict(option))}
+            keys |= {f"{name}.{key}" for name, o in options for key in flatten(to_dict(o))}
     return frozenset(key.rsplit(".", depth)[0] for key in keys for depth in range(9))
 
 
@@ -108,6 +109,8 @@ def test_commands_parse(page: str, words: list[str]) -> None:
         options = _parse(words).params
     except click.exceptions.Exit:  # --help and --version
         return
+    if "plan" in options and not options["plan"].endswith(".yaml"):
+        planned_runs(SweepPlan(name="", preset=options["plan"], overrides=options["overrides"]))
     if "preset" in options:
         # the walk-through's own model exists only in the copy that test_add_a_model makes
         preset = options["preset"]

@@ -34,8 +34,11 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(params=["one", "many", "failed"])
 def page_file(request: Any, make_run: Callable[..., Any], tmp_path: Path) -> Path:
     one, failed = make_run(), make_run("failed", model="tfn", data__source="x" * 300)
-    other = make_run(model="egnn", mae=0.05)
-    runs = {"one": [one], "many": [one, other, failed], "failed": [failed]}[request.param]
+    many = [one, failed, *(make_run(model="egnn", seed=s, mae=0.05 + s) for s in range(2))]
+    many.append(make_run(seed=1, mae=0.03))  # two seeds of each: differences by pairs
+    shown = {"title": "Layer 0", "values": [[0.2, 0.8], [-0.5, 0.1]]}
+    one.metrics(matrices=[shown] * 3, checks={"causality": {"holds": True}})
+    runs = {"one": [one], "many": many, "failed": [failed]}[request.param]
     return write_report([run.path for run in runs], tmp_path / "page.html")
 
 

@@ -2,7 +2,8 @@
 
 With a vocabulary of V ids the logits `[R, V]` are the largest tensor of a language model. Here they
 are made for a few rows at a time, and their gradient goes into those of the hidden rows and of the
-weights at once, so that memory is `[chunk, V]`; the arithmetic is that of the plain form.
+weights at once, so that memory is `[chunk, V]`; the arithmetic is that of the plain form. Where all
+rows are one chunk, it is kept from the forward to the backward pass instead of made again.
 
 Legend: R = rows (predicted tokens), D = width, V = vocabulary.
 """
@@ -40,18 +41,26 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
         pieces, normalisers = [], []
-        for rows in _chunks(len(hidden), len(weight)):
+        chunks = _chunks(len(hidden), len(weight))
+        if len(chunks) == 1 and any(ctx.needs_input_grad):
+            losses, total, error = _whole(hidden, weight, target)
+            ctx.save_for_backward(hidden, weight, target, total, error)
+            return losses
+        for rows in chunks:
             logits = hidden[rows] @ weight.mT
             normaliser = logits.logsumexp(1)
             normalisers.append(normaliser)
             pieces.append(normaliser - logits.gather(1, target[rows, None])[:, 0])
-        ctx.save_for_backward(hidden, weight, target, _joined(normalisers, hidden))
+        ctx.save_for_backward(hidden, weight, target, _joined(normalisers, hidden), None)
         return _joined(pieces, hidden)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_R: Tensor) -> tuple[Tensor | None, ...]:
-        hidden, weight, target, normaliser = ctx.saved_tensors
+        hidden, weight, target, normaliser, error = ctx.saved_tensors
+        if error is not None:
+            scale_R1 = (grad_R / normaliser)[:, None]
+            return (error @ weight) * scale_R1, error.mT @ (hidden * scale_R1), None
         grad_hidden, grad_weight = torch.empty_like(hidden), torch.zeros_like(weight)
         for rows in _chunks(len(hidden), len(weight)):
             # d loss / d logits = softmax - one-hot; one chunk of logits is made again
@@ -61,6 +70,17 @@ class _Loss(torch.autograd.Function):
             torch.mm(logits, weight, out=grad_hidden[rows])
             grad_weight.addmm_(logits.mT, hidden[rows])
         return grad_hidden, grad_weight, None
+
+
+def _whole(hidden_RD: Tensor, weight_VD: Tensor, target_R: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses [R], totals t [R] of the exponentials, and t (softmax - one-hot) [R, V]."""
+    logits = hidden_RD @ weight_VD.mT
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    most, chosen = logits.amax(1, keepdim=True), logits.gather(1, target_R[:, None])
+    exponentials = logits.sub_(most).exp_()
+    total = exponentials.sum(1)
+    losses = total.log() + (most - chosen)[:, 0]
+    return losses, total, exponentials.scatter_add_(1, target_R[:, None], -total[:, None])
 
 
 def _chunks(rows: int, vocabulary: int) -> list[slice]:

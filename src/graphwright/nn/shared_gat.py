@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
+from graphwright.nn.recompute import recomputed
 from graphwright.nn.shared_attention import LoopedEdges, attend
 from graphwright.nn.shared_cells import PerturbedCells
 from graphwright.nn.shared_gin import Reduce
@@ -101,13 +101,21 @@ class SharedGATs(nn.Module):
         touched_BN = union_of(rows)
         for number, (graph, row) in enumerate(zip(graphs, rows, strict=True)):
             args = number, graph, row, cells
-            if self.recompute and torch.is_grad_enabled():
-                wild, inside = checkpoint(
-                    self._network, *args, use_reentrant=False, preserve_rng_state=False
-                )
-            else:
-                wild, inside = self._network(*args)
+            wild, inside = self._again(*args) if self.recompute else self._network(*args)
             yield replace(cells, wild_ND=wild, cells_BND=inside, touched_BN=touched_BN)
+
+    def _again(
+        self, number: int, graph: SharedGraph, rows: TouchedRows, cells: PerturbedCells
+    ) -> tuple[Tensor, Tensor]:
+        """The same, of which only the input is kept for the backward pass."""
+
+        def network(wild_ND: Tensor, cells_BND: Tensor | None = None) -> tuple[Tensor, Tensor]:
+            given = replace(cells, wild_ND=wild_ND, cells_BND=cells_BND)
+            return self._network(number, graph, rows, given)
+
+        inputs = [x for x in (cells.wild_ND, cells.cells_BND) if x is not None]
+        wild_NK, out_BNK = recomputed(network, inputs, list(self.parameters()))
+        return wild_NK, out_BNK
 
     def _network(
         self, number: int, graph: SharedGraph, rows: TouchedRows, cells: PerturbedCells

@@ -91,7 +91,7 @@ def test_blocks_of_rows_change_nothing(
     mixer, shaped = randomised(module), [x.view(2, 3, D) for x in inputs()]
     found = []
     for rows in (1000, 4):
-        monkeypatch.setattr("graphwright.tasks.genes.models.recompute._CPU_BLOCK", rows)
+        monkeypatch.setattr("graphwright.nn.recompute._CPU_BLOCK", rows)
         mixer.zero_grad()
         out, weight = mixer(shaped)
         out.square().sum().backward()

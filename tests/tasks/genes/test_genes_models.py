@@ -126,7 +126,7 @@ def plain_encoder(
         plain_conv = plain_gin if isinstance(layer.convs, SharedGINs) else plain_gat
         outs = [plain_conv(layer.convs, g, m, x_ND) for g, m in enumerate(kept)]
         mixed, weight = layer.aggregation(outs)
-        x_ND = (x_ND if layer.residual else 0) + mixed.relu()
+        x_ND = (x_ND if layer.residual else 0) + (mixed if layer.signed else mixed.relu())
         yield x_ND, weight
 
 
@@ -209,7 +209,10 @@ def compare_values(config: GeneInteractionConfig) -> None:
         {"aggregator": "cross_attention", "num_layers": 1},
         {"aggregator": "cross_attention", "recompute": True},
         {"combination": "local"},
+        {"signed": True, "local_head": "pairs"},
+        {"signed": True, "recompute": True, "residual": False},
         {"conv": "gatv2", "conv_heads": 2, "num_layers": 2},
+        {"conv": "gatv2", "num_layers": 2, "recompute": True},
     ],
 )
 def test_gradients_are_those_of_the_plain_model(changes: dict[str, Any]) -> None:

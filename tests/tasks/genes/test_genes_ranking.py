@@ -54,6 +54,7 @@ def one_by_one(model: Any, sets: list[list[int]]) -> torch.Tensor:
         ("model.combination=concat", "model.conv=gatv2"),
         ("model.combination=global", "model.aggregator=mean", "model.residual=false"),
         ("model.combination=local", "model.base=ridge"),
+        ("model.signed=true", "model.local_head=pairs"),
         ("model.aggregator=cross_attention", "model.num_layers=3"),
         ("model.aggregator=pairwise_interaction", "model.base=ridge"),
         ("model.overlap=true",),

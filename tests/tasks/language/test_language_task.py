@@ -27,7 +27,13 @@ from graphwright.training.feed import Feed
 from graphwright.training.infer import over_source
 from graphwright.training.task import TaskData
 
-SMALL = ("data.source.max_bytes=20000", "data.length=16", "tracking.mlflow=off")
+SMALL = (
+    "data.source.max_bytes=20000",
+    "data.length=16",
+    "loading.batch_size=64",
+    "training.epochs=2",
+    "tracking.mlflow=off",
+)
 
 
 def tiny(*overrides: str) -> Any:

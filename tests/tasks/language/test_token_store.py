@@ -150,3 +150,11 @@ def test_every_line_is_scored_whole_and_in_its_context(length: int, data) -> Non
     assert ones.tolist() == [len(lines[line]) for line in order]
     context = (batch.tokens[:, :-1] < 256).sum(1)
     assert (context[batch.sample == order.index(len(lines) - 1)] >= 1).all() or len(lines) == 1
+
+
+def test_the_beginning_of_a_text_ends_with_a_line() -> None:
+    tokens = Tokens.of_lines([b"abc\n", b"\n", b"defgh\n"], BYTES, None)
+    assert bytes(tokens.first(6).ids.tolist()) == b"abc\n\n"
+    assert tokens.first(6).line_ptr.tolist() == [0, 4, 5]
+    assert bytes(tokens.first(1).ids.tolist()) == b"abc\n"
+    assert len(tokens.first(99).ids) == 11

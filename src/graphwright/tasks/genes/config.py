@@ -80,6 +80,8 @@ def model_level(model: GeneInteractionConfig) -> str:
     """What a model is called in paths and tables: `gin_sum_gating`; `local` has no encoder over
     perturbed cells, but the same over the wild type."""
     parts: list[str] = [model.conv, model.aggregator, model.combination]
+    parts += ["pairs"] * (model.local_head == "pairs" and model.combination != "global")
+    parts += ["signed"] * model.signed
     parts += ["overlap"] * model.overlap + ["ridge"] * (model.base == "ridge")
     return "_".join(parts)
 

@@ -14,6 +14,7 @@ __all__ = [
     "Conv",
     "Embedding",
     "GeneInteractionConfig",
+    "LocalHead",
     "LossConfig",
     "Norm",
 ]
@@ -28,6 +29,7 @@ Base = Literal["none", "ridge"]
 Combination = Literal["gating", "concat", "global", "local"]
 Conv = Literal["gin", "gatv2"]
 Embedding = Literal["learned", "given"]
+LocalHead = Literal["set_attention", "pairs"]
 Norm = Literal["node", "compat"]
 
 
@@ -54,6 +56,10 @@ class GeneInteractionConfig:
     """Their linear layers."""
     residual: bool = True
     """Every layer adds to the embedding instead of replacing it."""
+    signed: bool = False
+    """Features keep their sign: what every gene starts from is standardised over the genes, and a
+    layer does not end with a ReLU. Otherwise all features are >= 0, as in the original: what genes
+    have in common then outweighs, in every sum over neighbours, what tells them apart."""
     norm: Norm = "node"
     """compat: over all genes and cells of a batch at once, as in the original. A prediction then
     depends on what else is in its batch."""
@@ -62,6 +68,9 @@ class GeneInteractionConfig:
     combination: Combination = "gating"
     """How the two heads become one number: weights that depend on both, halves, or one head
     alone. With local alone no perturbed cell is computed."""
+    local_head: LocalHead = "set_attention"
+    """set_attention: Hyper-SAGNN, as in DANGO. pairs: squared differences and products of the
+    embeddings of every two deleted genes, summed over the pairs (`models/pair_head.py`)."""
     set_heads: Count = 2
     set_layers: Count = 1
     """Attention between the deleted genes (local head)."""

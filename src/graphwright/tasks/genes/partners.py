@@ -74,7 +74,7 @@ class PartnerScores:
         if network.pool is not None and network.global_head is not None:
             cells, _ = network.encoder(self.left, self._start(partner_B, sets))
             global_B1 = network.global_head(self.z_w - network.pool.perturbed(cells))
-        score_B1, _ = network._combine(global_B1, local_B1)
+        score_B1, _ = network.combine(global_B1, local_B1)
         if network.overlap_head is not None:
             score_B1 = score_B1 + network.overlap_head(self.whole, padded)
         if network.base is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["Ceiling", "replicate_ceiling"]
+__all__ = ["Ceiling", "planted_ceiling", "replicate_ceiling"]
 
 FEWEST = 10  # sets, below which a correlation says nothing
 
@@ -33,6 +33,17 @@ class Ceiling:
     noise: float | None = None
     count: int = 0
     how: str
+
+
+def planted_ceiling(noise: float) -> Ceiling:
+    """Of labels with a signal of variance 1 and independent noise of a known deviation."""
+    agreement = 1 / (1 + noise**2)
+    return Ceiling(
+        agreement=agreement,
+        perfect=float(np.sqrt(agreement)),
+        noise=noise,
+        how=f"noise with a standard deviation of {noise:g} was added to a signal with one of 1.",
+    )
 
 
 def replicate_ceiling(

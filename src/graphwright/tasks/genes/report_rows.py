@@ -93,14 +93,16 @@ def ceiling_table(ceiling: Ceiling) -> list[dict[str, Any]]:
     """
     if ceiling.agreement is None:
         return []
+    # none where the noise is known without repeats
+    count, known = ceiling.count or None, "Estimated from repeats" if ceiling.count else "Known"
     rows = [
-        ["two measurements of a set", ceiling.agreement, ceiling.noise, ceiling.count],
-        ["perfect predictor", ceiling.perfect, None, ceiling.count],
+        ["two measurements of a set", ceiling.agreement, ceiling.noise, count],
+        ["perfect predictor", ceiling.perfect, None, count],
     ]
     return [
         {
-            "title": "Replicate ceiling",
-            "note": f"Estimated from repeats: {ceiling.how} The perfect predictor is that of "
+            "title": "Replicate ceiling" if ceiling.count else "Noise ceiling",
+            "note": f"{known}: {ceiling.how} The perfect predictor is that of "
             "labels measured once.",
             "columns": ["", "Pearson r", "sd of a measurement", "sets"],
             "rows": rows,

@@ -35,6 +35,7 @@ from graphwright.tasks.genes.metrics import call_metrics, score_metrics
 from graphwright.tasks.genes.models.overlap_head import set_overlaps
 from graphwright.tasks.genes.nulls import NullsConfig, fit_gene_ridge
 from graphwright.tasks.genes.raw_input import given_rows, place_sets
+from graphwright.tasks.genes.replicates import Ceiling, planted_ceiling
 from graphwright.tasks.genes.scaled_model import ScaledModel
 from graphwright.tasks.genes.splitting import split_sets
 from graphwright.tasks.genes.state import (
@@ -74,7 +75,7 @@ class GenesTask(Task[GenesConfig, Loaded]):
         everything = labelled_sets(loaded.table)
         dealt = split_sets(everything, self.config.data.split, self.config.seed)
         graphs = shared_graphs(loaded.multigraph)
-        ceiling = None if self._calls else table_ceiling(loaded.table)
+        ceiling = self._ceiling(loaded)
         sources = {
             name: LabelledSource(
                 everything.take(rows),
@@ -217,6 +218,13 @@ class GenesTask(Task[GenesConfig, Loaded]):
         if self.config.model.overlap:
             found |= overlap_buffers(graphs, train)
         return found
+
+    def _ceiling(self, loaded: Loaded) -> Ceiling | None:
+        """What is known of the noise in the labels."""
+        source = self.config.data.source
+        if isinstance(source, PlantedSource):
+            return planted_ceiling(source.noise)
+        return None if self._calls else table_ceiling(loaded.table)
 
     @property
     def _calls(self) -> bool:

@@ -95,6 +95,8 @@ class LanguageData:
     """Training windows of an epoch, of an endless shuffled sequence in which each stands once
     before any stands twice; so validations can be closer together than a large text is long.
     0: all of them."""
+    train_tokens: Count = 0
+    """At most so many tokens of the training text, from its beginning; 0: all of it."""
     eval_stride: Count = 0
     """Of validation and test: windows overlap, and only so many of their last targets count, each
     after at least `length - eval_stride` tokens of context. 0: windows do not overlap."""

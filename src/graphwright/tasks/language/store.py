@@ -45,6 +45,13 @@ class Tokens:
     line_ptr: NDArray[np.int64]
     blank: NDArray[np.bool_]
 
+    def first(self, count: int) -> Tokens:
+        """The beginning of the text: whole lines with at most `count` tokens, one line at least."""
+        lines = max(int(np.searchsorted(self.line_ptr, count, side="right")) - 1, 1)
+        lines = min(lines, len(self.blank))
+        line_ptr = self.line_ptr[: lines + 1]
+        return Tokens(self.ids[: line_ptr[-1]], line_ptr, self.blank[:lines])
+
     @classmethod
     def of_lines(cls, lines: Sequence[bytes], vocabulary: Vocabulary, where: object) -> Tokens:
         """The tokens of some lines with their ends; see `Vocabulary.encode_lines`."""

@@ -142,6 +142,8 @@ class LanguageTask(Task[LanguageConfig, Loaded]):
 
     def _windows(self, loaded: Loaded, split: str) -> TokenWindows:
         tokens, vocabulary = loaded.tokens[split], loaded.vocabulary
+        if split == "train" and self.config.data.train_tokens:
+            tokens = tokens.first(self.config.data.train_tokens)
         if self.config.data.scheme == "per_line_128":
             return line_windows(tokens, vocabulary)
         stride = 0 if split == "train" else self.config.data.eval_stride

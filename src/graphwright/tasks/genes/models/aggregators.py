@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from graphwright.errors import ConfigError
+from graphwright.nn.recompute import in_blocks
 from graphwright.tasks.genes.model_configs import GeneInteractionConfig
 from graphwright.tasks.genes.models.norms import make_norm
 from graphwright.tasks.genes.models.pair_mixer import PairMixer
-from graphwright.tasks.genes.models.recompute import in_blocks
 
 __all__ = ["Aggregation", "CrossAttention", "NetworkMean", "NetworkSum", "make_mixer"]
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from graphwright.nn.recompute import recomputed
 from graphwright.nn.shared_cells import PerturbedCells
 from graphwright.nn.shared_gat import SharedGATs
 from graphwright.nn.shared_gin import SharedGINs
@@ -25,7 +26,6 @@ from graphwright.nn.shared_graph import SharedGraph
 from graphwright.tasks.genes.model_configs import GeneInteractionConfig
 from graphwright.tasks.genes.models.aggregators import Aggregation, NetworkMean, NetworkSum
 from graphwright.tasks.genes.models.reached import reached_rows
-from graphwright.tasks.genes.models.recompute import recomputed
 
 __all__ = ["Encoder", "EncoderLayer", "LayerWeights"]
 
@@ -48,7 +48,7 @@ Layer = tuple[PerturbedCells, LayerWeights | None]
 
 
 class EncoderLayer(nn.Module):
-    """relu(norm(aggregator(convolutions of x))), plus x where `residual`.
+    """relu(norm(aggregator(convolutions of x))), plus x where `residual`; no ReLU where `signed`.
 
     Args:
         config: of the model.
@@ -65,6 +65,7 @@ class EncoderLayer(nn.Module):
             self.convs = SharedGATs(networks, dim, dim, config.conv_heads, recompute=again)
         self.aggregation = Aggregation.of(config, networks)
         self.residual, self.recompute = config.residual, again
+        self.signed = config.signed
         # a norm over everything makes all rows of a cell differ from the wild type's
         self.whole_batch = config.norm == "compat"
 
@@ -121,7 +122,7 @@ class EncoderLayer(nn.Module):
     ) -> PerturbedCells:
         def end(before: Tensor, after: Tensor) -> tuple[Tensor]:
             # the stream keeps its precision under autocast: convolutions sum over hubs
-            out = norm(after).relu().to(before.dtype)
+            out = (norm(after) if self.signed else norm(after).relu()).to(before.dtype)
             return (before + out if self.residual else out,)
 
         parts = [(before.wild_ND, after.wild_ND), (before.x_BND, after.x_BND)]

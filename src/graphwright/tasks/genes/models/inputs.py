@@ -14,9 +14,11 @@ from graphwright.tasks.genes.models.norms import make_norm
 
 __all__ = ["GeneInputs"]
 
+_EPS = 1e-5  # of a feature that all genes share
+
 
 class GeneInputs(nn.Module):
-    """Embedding or features, then twice [linear, norm, relu, dropout].
+    """Embedding or features, then twice [linear, norm, relu, dropout]; standardised if `signed`.
 
     The linear maps have no bias: the normalisation brings its own.
 
@@ -41,6 +43,7 @@ class GeneInputs(nn.Module):
                 where="model.embedding",
                 fix="use model.embedding=learned",
             )
+        self.signed = config.signed
         self.embedding = None if given else nn.Embedding(num_genes, dim)
         if given:
             self.register_buffer("features", torch.zeros(num_genes, num_features))
@@ -53,7 +56,12 @@ class GeneInputs(nn.Module):
         """`[N, D]` of the wild type."""
         start_NF = self.features if self.embedding is None else self.embedding.weight
         x_ND: Tensor = self.preprocessor(start_NF)
-        return x_ND.to(start_NF.dtype)  # of full precision under autocast as well
+        x_ND = x_ND.to(start_NF.dtype)  # of full precision under autocast as well
+        if not self.signed:
+            return x_ND
+        # over all genes of the wild type, which every batch has: not over a batch
+        spread_D, mean_D = torch.std_mean(x_ND, dim=0, correction=0)
+        return (x_ND - mean_D) / (spread_D + _EPS)
 
 
 def _block(in_dim: int, config: GeneInteractionConfig) -> list[nn.Module]:

@@ -28,6 +28,7 @@ from graphwright.tasks.genes.models.heads import Gate, GlobalHead, RidgeBase
 from graphwright.tasks.genes.models.inputs import GeneInputs
 from graphwright.tasks.genes.models.output import GeneOutput
 from graphwright.tasks.genes.models.overlap_head import OverlapHead
+from graphwright.tasks.genes.models.pair_head import PairHead
 from graphwright.tasks.genes.models.pool import AttentionPool
 from graphwright.tasks.genes.models.set_attention import SetAttentionHead
 
@@ -93,9 +94,7 @@ class GeneInteractionModel(nn.Module):
         looks_around, looks_inside = self.combination != "local", self.combination != "global"
         self.pool = AttentionPool(dim) if looks_around else None
         self.global_head = GlobalHead(dim) if looks_around else None
-        self.local_head = (
-            SetAttentionHead(dim, config.set_heads, config.set_layers) if looks_inside else None
-        )
+        self.local_head = _local_head(config) if looks_inside else None
         self.gate = Gate() if self.combination == "gating" else None
         self.overlap_head = (
             OverlapHead(len(sizes.networks), dim, config.dropout) if config.overlap else None
@@ -115,7 +114,7 @@ class GeneInteractionModel(nn.Module):
         around = self._global(cells)
         gene_PD = cells.wild_ND.index_select(0, sets.gene_P)
         local_B1 = None if self.local_head is None else self.local_head(gene_PD, sets)
-        score_B1, gate_B2 = self._combine(around.get("global_interaction"), local_B1)
+        score_B1, gate_B2 = self.combine(around.get("global_interaction"), local_B1)
         overlap_B1 = base_B1 = None
         if self.overlap_head is not None:
             overlap_B1 = self.overlap_head(_graphs(self.graphs), sets)
@@ -150,10 +149,10 @@ class GeneInteractionModel(nn.Module):
         z_p = z_w - z_i
         return {"z_w": z_w, "z_i": z_i, "z_p": z_p, "global_interaction": self.global_head(z_p)}
 
-    def _combine(
+    def combine(
         self, global_B1: Tensor | None, local_B1: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """The score `[B, 1]` and the weights `[B, 2]` of the two heads."""
+        """The score `[B, 1]` and the weights `[B, 2]` of the heads, one of which may be None."""
         if global_B1 is None or local_B1 is None:
             only_B1 = local_B1 if global_B1 is None else global_B1
             assert only_B1 is not None
@@ -161,6 +160,12 @@ class GeneInteractionModel(nn.Module):
         both_B2 = torch.cat([global_B1, local_B1], dim=1)
         weight_B2 = torch.full_like(both_B2, 0.5) if self.gate is None else self.gate(both_B2)
         return (weight_B2 * both_B2).sum(1, keepdim=True), weight_B2
+
+
+def _local_head(config: GeneInteractionConfig) -> SetAttentionHead | PairHead:
+    if config.local_head == "pairs":
+        return PairHead(config.hidden_dim)
+    return SetAttentionHead(config.hidden_dim, config.set_heads, config.set_layers)
 
 
 def _graphs(modules: nn.ModuleList) -> list[SharedGraph]:

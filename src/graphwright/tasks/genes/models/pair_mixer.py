@@ -23,8 +23,8 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor, nn
 
+from graphwright.nn.recompute import in_blocks
 from graphwright.nn.stacked import StackedLinear
-from graphwright.tasks.genes.models.recompute import in_blocks
 
 __all__ = ["PairMixer"]
 
