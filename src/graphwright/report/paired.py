@@ -94,8 +94,8 @@ class Paired:
         how = "bootstrap over seeds" if few >= BOOTSTRAP_FROM else "Student's t"
         return (
             f"Row minus {self.letters[0]} on each common seed: mean ± sample standard deviation, "
-            f"and a {100 * LEVEL:.0f} % interval of the mean ({how}), each on its own. Larger than the "
-            "seeds' spread: the interval does not hold zero."
+            f"and a {100 * LEVEL:.0f} % interval of the mean ({how}), each on its own. Larger than "
+            "the seeds' spread: the interval does not hold zero."
         )
 
     def columns(self) -> list[str]:

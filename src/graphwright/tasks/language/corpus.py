@@ -20,7 +20,7 @@ from graphwright.tasks.language.data_config import DocstringsSource, TextSource
 __all__ = ["SPLITS", "Corpus", "Part", "open_corpus"]
 
 SPLITS = ("train", "val", "test")
-_SHARES = {"train": 0.9, "val": 0.05, "test": 0.05}  # of documentation strings
+_SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}  # of documentation strings
 _BLOCK = 1 << 20  # bytes read at a time
 
 

@@ -66,6 +66,7 @@ def evaluate_text(infer: Infer, data: TaskData, split: str, config: LanguageConf
         "task": config.task,
         "split": split,
         "primary": "bits_per_byte",
+        "main": ["bits_per_byte", "validation_bits_per_byte", "perplexity"],
         "higher_is_better": False,
         "metrics": metrics,
         "tables": [
