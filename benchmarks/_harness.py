@@ -12,13 +12,22 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import psutil
 import torch
 
-__all__ = ["Case", "arguments", "child_rss_mb", "header", "interleaved", "report", "rss_mb"]
+__all__ = [
+    "Case",
+    "arguments",
+    "child_rss_mb",
+    "header",
+    "interleaved",
+    "kept_mb",
+    "report",
+    "rss_mb",
+]
 
 
 @dataclass(frozen=True)
@@ -144,3 +153,25 @@ def report(name: str, cases: Sequence[Case], options: argparse.Namespace) -> Non
     if options.json:
         rows = [case.row() for case in cases]
         print(json.dumps({"name": name, "threads": options.threads, "rows": rows}))
+
+
+def kept_mb(forward: Callable[[], torch.Tensor], given: Iterable[torch.Tensor]) -> float:
+    """MB that autograd keeps of a forward pass for the backward pass, each storage once.
+
+    Args:
+        forward: the pass.
+        given: tensors that are there anyway: parameters, inputs.
+    """
+    known = {tensor.untyped_storage().data_ptr() for tensor in given}
+    sizes: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        out = forward()
+    del out
+    return sum(sizes.values()) / 1e6

@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from _harness import Case, interleaved, report
+from _harness import Case, interleaved, kept_mb, report
 from coupler_peers import PairwiseCoupler, PygCoupler
 from graphwright.nn.expert_graph import ExpertGraphCoupler
 from graphwright.nn.hypergraph import HypergraphCoupler
@@ -61,24 +62,6 @@ def same(ours: nn.Module, peer: nn.Module, x: Tensor) -> bool:
     return all((a - b).abs().max() <= 1e-4 * b.abs().max().clamp(min=1) for a, b in pairs)
 
 
-def kept_mb(module: nn.Module, x: Tensor) -> float:
-    """MB that autograd keeps for the backward pass, each storage once."""
-    known = {p.untyped_storage().data_ptr() for p in (x, *module.parameters())}
-    sizes: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = module(x)
-    total = sum(sizes.values()) / 1e6
-    del out
-    return total
-
-
 def linears(x: Tensor, count: int) -> Step:
     """`count` maps Linear(D, D), one after the other, each over all rows of a contiguous x."""
     dim = x.shape[-1]
@@ -103,7 +86,13 @@ def hypergraph_cases(options: Any, x: Tensor, form: str) -> list[Case]:
     return [
         Case(f"{name}/step", "s", mine, theirs, equal, note=note),
         Case(f"{name}/x_linear", "s", *times, note=note),
-        Case(f"{name}/kept", "MB", kept_mb(ours, x), kept_mb(peer, x), note=note),
+        Case(
+            f"{name}/kept",
+            "MB",
+            kept_mb(partial(ours, x), (x, *ours.parameters())),
+            kept_mb(partial(peer, x), (x, *peer.parameters())),
+            note=note,
+        ),
     ]
 
 
@@ -123,7 +112,10 @@ def graph_cases(options: Any, x: Tensor) -> list[Case]:
         equal = same(ours, peer, x)
         times = interleaved([mine, backward_step(peer, x)], repeats=slow, warmup=1)
         cases.append(Case(f"{name}/{what}", "s", *times, equal, note=note))
-        kept = kept_mb(ours, x), kept_mb(peer, x)
+        kept = (
+            kept_mb(partial(ours, x), (x, *ours.parameters())),
+            kept_mb(partial(peer, x), (x, *peer.parameters())),
+        )
         cases.append(Case(f"{name}/{what.replace('step', 'kept')}", "MB", *kept, note=note))
     times = interleaved([mine, linears(x, 2 * len(ours.convs))], repeats=options.repeats)
     return [*cases, Case(f"{name}/x_own_linears", "s", *times, note=note)]

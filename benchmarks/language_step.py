@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, layer_norm, linear
 
-from _harness import Case, interleaved, report
+from _harness import Case, interleaved, kept_mb, report
 from coupler_peers import PairwiseCoupler
 from graphwright.tasks.language.model_configs import GnnConfig
 from graphwright.tasks.language.models.experts import StackedExperts
@@ -130,23 +130,6 @@ def same(ours: LanguageModel, peer: PlainModel, tokens: Tensor) -> bool:
     return all(bool((a - b).abs().max() <= 1e-4 * b.abs().max()) for a, b in pairs)
 
 
-def kept_mb(model: nn.Module, loss: Callable[[], Tensor]) -> float:
-    """MB of all storages that autograd keeps, each once, but for parameters."""
-    known = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    sizes: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        out = loss()
-    del out
-    return sum(sizes.values()) / 1e6
-
-
 def bare_products(config: GnnConfig, rows: int) -> Callable[[], object]:
     """The matrix products of a step's forward and backward pass, three of each size."""
     tokens, dim, experts = rows * LENGTH, config.embed_dim, config.num_experts
@@ -184,7 +167,10 @@ def compared(size: str, options: argparse.Namespace) -> list[Case]:
     times = interleaved([*steps, bare_products(config, rows)], repeats=options.repeats, warmup=2)
     with torch.inference_mode():
         forward = interleaved(losses[:2], repeats=options.repeats, warmup=1)
-    kept = [kept_mb(model, loss) for model, loss in zip(models[:2], losses[:2], strict=True)]
+    kept = [
+        kept_mb(loss, model.parameters())
+        for model, loss in zip(models[:2], losses[:2], strict=True)
+    ]
     return [
         Case(f"{size}/step", "s", *times[:2], equal, note=f"{tokens[:, 1:].numel()} tokens"),
         Case(f"{size}/step_mapped", "s", times[0], times[2], equal_mapped),

@@ -23,8 +23,8 @@ __all__ = ["main"]
 _PRESETS_SHOWN = 10  # of each task, where all tasks are listed
 
 
-runs_root_option = root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
-data_root_option = root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+runs_root_option = root_option("runs", "run folders are made and found")
+data_root_option = root_option("data", "prepared data are kept")
 
 
 def main(args: Sequence[str] | None = None) -> None:

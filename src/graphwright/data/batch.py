@@ -15,6 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from graphwright.data.source import TensorBatch
 from graphwright.errors import DataError
 
 __all__ = ["GraphBatch"]
@@ -23,7 +24,7 @@ Values = Mapping[str, "npt.ArrayLike | Tensor"]
 
 
 @dataclass(frozen=True, eq=False)
-class GraphBatch:
+class GraphBatch(TensorBatch):
     """B graphs side by side, without an edge between two of them.
 
     Attributes:
@@ -75,25 +76,6 @@ class GraphBatch:
     def edge_graph(self) -> Tensor:
         """Graph of each edge, int64 [E], ascending."""
         return _owners(self.edge_ptr, self.num_edges)
-
-    def to(
-        self,
-        device: torch.device | str | None = None,
-        *,
-        dtype: torch.dtype | None = None,
-        non_blocking: bool = False,
-    ) -> Self:
-        """The same batch on `device`; floating-point fields as `dtype` where one is given."""
-
-        def move(tensor: Tensor) -> Tensor:
-            kind = dtype if tensor.is_floating_point() else None
-            return tensor.to(device=device, dtype=kind, non_blocking=non_blocking)
-
-        return self._map(move)
-
-    def pin_memory(self) -> Self:
-        """The same batch in page-locked host memory (needs CUDA)."""
-        return self._map(Tensor.pin_memory)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         def all_of(fields: dict[str, Tensor]) -> dict[str, Tensor]:

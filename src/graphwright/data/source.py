@@ -6,7 +6,8 @@ loader, the splits and the training loop know none of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from graphwright.errors import DataError
 
-__all__ = ["Batch", "IndexArray", "SampleSource", "Subset", "as_index"]
+__all__ = ["Batch", "IndexArray", "SampleSource", "Subset", "TensorBatch", "as_index"]
 
 IndexArray = npt.NDArray[np.int64]
 
@@ -48,6 +49,33 @@ class Batch(Protocol):
     def pin_memory(self) -> Self:
         """The same batch in page-locked memory, for non-blocking copies to a device."""
         ...
+
+
+class TensorBatch(ABC):
+    """What a `Batch` that is a bundle of tensors needs to be moved."""
+
+    @abstractmethod
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The same batch with every tensor changed."""
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        *,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
+    ) -> Self:
+        """The same batch on `device`; floating-point fields as `dtype` where one is given."""
+
+        def move(tensor: Tensor) -> Tensor:
+            kind = dtype if tensor.is_floating_point() else None
+            return tensor.to(device=device, dtype=kind, non_blocking=non_blocking)
+
+        return self._map(move)
+
+    def pin_memory(self) -> Self:
+        """The same batch in page-locked host memory (needs CUDA)."""
+        return self._map(Tensor.pin_memory)
 
 
 @runtime_checkable

@@ -13,7 +13,7 @@ from graphwright.launch.options import root_option
 
 __all__ = ["config_of", "data"]
 
-_data_root = root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+_data_root = root_option("data", "prepared data are kept")
 
 
 @click.group()

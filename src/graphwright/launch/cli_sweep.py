@@ -19,9 +19,9 @@ __all__ = ["sweep"]
 @click.option("--seeds", type=click.IntRange(1), help="How many; else as the plan says, or one.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--dry-run", is_flag=True, help="Check everything, list the runs, stop.")
-@root_option("sweeps", "GRAPHWRIGHT_SWEEPS", "folders of sweeps are made")
-@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
-@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("sweeps", "folders of sweeps are made")
+@root_option("runs", "run folders are made and found")
+@root_option("data", "prepared data are kept")
 def sweep(plan: str, overrides: tuple[str, ...], dry_run: bool, **options: Any) -> None:
     """Train every combination of settings: PLAN is a YAML file, or a preset.
 

@@ -11,14 +11,14 @@ import click
 __all__ = ["root_option"]
 
 
-def root_option(name: str, variable: str, what: str) -> Callable[..., Any]:
-    """`--<name>-root`, a folder that an environment variable can name, too.
+def root_option(name: str, what: str) -> Callable[..., Any]:
+    """`--<name>-root`, a folder that the variable GRAPHWRIGHT_<NAME> can name, too.
 
     Args:
         name: of the option, and the folder where nobody says otherwise.
-        variable: of the environment.
         what: what happens there, for the help.
     """
+    variable = f"GRAPHWRIGHT_{name.upper()}"
     return click.option(
         f"--{name}-root",
         type=click.Path(path_type=Path),

@@ -74,7 +74,7 @@ def run_sweep(
         after_each=lambda count, outcome: after_each(count, len(runs), outcome),
     )
     by_config = {io.digest(outcome.config): outcome for outcome in outcomes}
-    ordered = [by_config[io.digest(run.config)] for run in runs]
+    ordered = [by_config[run.digest] for run in runs]
     write_json_atomic(folder / _RESULT, [_row(r, o) for r, o in zip(runs, ordered, strict=True)])
     return Sweep(folder, ordered)
 
@@ -100,7 +100,7 @@ def _write_plan(folder: Path, plan: SweepPlan, runs: list[PlannedRun]) -> None:
                 "variant": run.variant,
                 "overrides": list(run.overrides),
                 "levels": list(run.config.levels()),
-                "config_sha256": io.digest(run.config),
+                "config_sha256": run.digest,
             }
             for run in runs
         ],

@@ -40,11 +40,15 @@ class SweepPlan:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run of a sweep: its variant's name (empty: none), what sets it apart, and all of it."""
+    """One run of a sweep: its variant's name (empty: none), what sets it apart, and all of it.
+
+    `digest` is that of the configuration (`config.io.digest`).
+    """
 
     variant: str
     overrides: tuple[str, ...]
     config: TaskConfig
+    digest: str
 
 
 def read_plan(path: Path) -> SweepPlan:
@@ -92,22 +96,20 @@ def planned_runs(plan: SweepPlan) -> list[PlannedRun]:
     from graphwright.config.compose import expand_sweeps
 
     variants = plan.variants or {"": ()}
-    found: list[PlannedRun] = []
     seen: dict[str, PlannedRun] = {}
     for seed, (name, own) in itertools.product(plan.seeds, variants.items()):
         for values in expand_sweeps([*plan.overrides, *own]):
             overrides = (*values, f"seed={seed}")
-            run = PlannedRun(name, overrides, _config(plan.preset, overrides))
-            digest = io.digest(run.config)
-            if digest in seen:
+            config = _config(plan.preset, overrides)
+            run = PlannedRun(name, overrides, config, io.digest(config))
+            if run.digest in seen:
                 raise ConfigError(
-                    f"two runs are the same: {_label(run)} and {_label(seen[digest])}",
+                    f"two runs are the same: {_label(run)} and {_label(seen[run.digest])}",
                     where=plan.name,
                     fix="leave one of them out",
                 )
-            seen[digest] = run
-            found.append(run)
-    return found
+            seen[run.digest] = run
+    return list(seen.values())
 
 
 def _config(preset: str, overrides: Sequence[str]) -> TaskConfig:

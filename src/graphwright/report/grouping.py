@@ -14,7 +14,16 @@ from graphwright.config.io import flatten
 from graphwright.report.load import RunReport
 from graphwright.report.text import format_number, format_value
 
-__all__ = ["Group", "Spread", "differing_keys", "group_runs", "seed_values", "short_key"]
+__all__ = [
+    "Group",
+    "Spread",
+    "canonical",
+    "differing_keys",
+    "group_runs",
+    "seed_values",
+    "short_key",
+    "telling_settings",
+]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -97,7 +106,7 @@ def group_runs(reports: Sequence[RunReport], primary: Mapping[str, bool]) -> tup
 def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Dotted keys that have not the same value everywhere."""
     keys = dict.fromkeys(key for one in settings for key in one)
-    return [key for key in keys if len({_canonical(one.get(key)) for one in settings}) > 1]
+    return [key for key in keys if len({canonical(one.get(key)) for one in settings}) > 1]
 
 
 def short_key(key: str, keys: Sequence[str]) -> str:
@@ -114,13 +123,14 @@ def _settings(flat: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in flat.items() if k != "seed" and not k.startswith("tracking.")}
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """A text that is the same for equal values."""
     return json.dumps(value, sort_keys=True, default=str)
 
 
 def _group_key(report: RunReport) -> str:
     # nothing is known of a run without a readable configuration: it stands alone
-    return _canonical(_settings(flatten(report.config))) if report.config else str(report.path)
+    return canonical(_settings(flatten(report.config))) if report.config else str(report.path)
 
 
 def _sorted(
@@ -176,7 +186,7 @@ def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) ->
     settings = [flatten(group[0].config) for group in members]
     for label in [label for label, count in Counter(labels).items() if count > 1]:
         same = [i for i, other in enumerate(labels) if other == label]
-        told = _telling_settings([settings[i] for i in same], differing)
+        told = telling_settings([settings[i] for i in same], differing)
         for i, words in zip(same, told, strict=True):
             # levels that all groups share were left out: the settings alone say it then
             labels[i] = ", ".join([*([label] if len(same) < len(labels) else []), *words])
@@ -195,7 +205,7 @@ def _telling_levels(folders: Sequence[tuple[str, ...]]) -> list[int]:
     return [k for k in range(depth) if len({folder[k] for folder in folders}) > 1]
 
 
-def _telling_settings(
+def telling_settings(
     settings: Sequence[Mapping[str, Any]], differing: Sequence[str]
 ) -> list[list[str]]:
     """As few settings as tell these apart, `key=value`; the first that does, then the next."""
@@ -203,7 +213,7 @@ def _telling_settings(
     kinds = 1
     for key in differing:
         tried = [*told, key]
-        count = len({_canonical([one.get(k) for k in tried]) for one in settings})
+        count = len({canonical([one.get(k) for k in tried]) for one in settings})
         if count > kinds:
             told, kinds = tried, count
     return [

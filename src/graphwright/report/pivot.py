@@ -7,7 +7,6 @@ needs no name. What differs within a model makes rows of its own.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections import Counter
@@ -15,7 +14,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graphwright.report.grouping import Group, Spread, differing_keys, short_key
+from graphwright.report.grouping import (
+    Group,
+    Spread,
+    canonical,
+    differing_keys,
+    short_key,
+    telling_settings,
+)
 from graphwright.report.text import MISSING, format_value, is_number
 
 __all__ = ["Pivot", "PivotRow", "pivot_tables"]
@@ -139,7 +145,7 @@ def _find_key(groups: Sequence[Group]) -> str | None:
         values = [one[key] for one in settings if key in one]
         if key.endswith(("seed", "schema_version")) or not all(map(is_number, values)):
             continue
-        others = [_canonical({k: v for k, v in one.items() if k != key}) for one in settings]
+        others = [canonical({k: v for k, v in one.items() if k != key}) for one in settings]
         twins = sum(count for count in Counter(others).values() if count > 1)
         if twins:
             found.append((key.startswith("data."), twins, key))
@@ -156,26 +162,15 @@ def _data_set(group: Group, key: str) -> dict[str, Any]:
 def _split(groups: Sequence[Group], identity: Any) -> list[list[Group]]:
     found: dict[str, list[Group]] = {}
     for group in groups:
-        found.setdefault(_canonical(identity(group)), []).append(group)
+        found.setdefault(canonical(identity(group)), []).append(group)
     return list(found.values())
 
 
 def _titles(data_sets: Sequence[Sequence[Group]], key: str) -> list[str]:
     """As many of the settings that differ as tell the data sets apart: ", path=…, metrics=…"."""
     identities = [_data_set(members[0], key) for members in data_sets]
-    keys = differing_keys(identities)
-    told: list[str] = []
-    apart = 1
-    for candidate in keys:
-        tried = [*told, candidate]
-        kinds = len({_canonical([one.get(k) for k in tried]) for one in identities})
-        if kinds > apart:
-            told, apart = tried, kinds
-    words = [
-        ", ".join(f"{short_key(k, keys)}={format_value(one.get(k))}" for k in told)
-        for one in identities
-    ]
-    return [f" ({text})" if text else "" for text in words]
+    words = telling_settings(identities, differing_keys(identities))
+    return [f" ({', '.join(told)})" if told else "" for told in words]
 
 
 def _rows(
@@ -251,7 +246,3 @@ def _cell(cell: Spread | None, counted: bool) -> str:
     if cell is None:
         return MISSING
     return f"{cell} (n={cell.count})" if counted else str(cell)
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)

@@ -40,8 +40,8 @@ def COMMANDS() -> None:  # noqa: N802 (the name by which the program finds it)
     help="The first seconds are known to be benign: they give the threshold, and no alarms.",
 )
 @click.option("--max-alarms", type=click.IntRange(min=1), help="Stop after so many alarms.")
-@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are found")
-@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "run folders are found")
+@root_option("data", "prepared data are kept")
 def watch(
     source: str,
     run: str,

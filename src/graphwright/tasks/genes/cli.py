@@ -41,8 +41,8 @@ def COMMANDS() -> None:  # noqa: N802 (the name by which the program finds it)
 @click.option("--format", "style", type=_FORMATS, default="text", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="A file; else stdout.")
 @click.option("--also", multiple=True, metavar="RUN", help="Another seed, say: mean and sd.")
-@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are found")
-@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "run folders are found")
+@root_option("data", "prepared data are kept")
 def rank(
     run: str,
     more: tuple[str, ...],
@@ -84,8 +84,8 @@ def rank(
 @click.argument("source", metavar="SETS", type=click.Path(path_type=Path))
 @click.option("--format", "style", type=_FORMATS, default="text", show_default=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), help="A file; else stdout.")
-@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are found")
-@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "run folders are found")
+@root_option("data", "prepared data are kept")
 def networks(
     run: str, source: Path, style: str, out: Path | None, runs_root: Path, data_root: Path
 ) -> None:

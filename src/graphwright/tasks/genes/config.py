@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from graphwright.config.levels import as_level
 from graphwright.config.schema import TaskConfig
 from graphwright.tasks.genes.data_config import (
     CallsSource,
@@ -42,7 +42,12 @@ class GenesConfig(TaskConfig):
         """genes / data set / split / model."""
         source = self.data.source
         name = "planted" if isinstance(source, PlantedSource) else Path(source.path).name
-        return (self.task, _level(name.split(".")[0]), self.data.split.by, model_level(self.model))
+        return (
+            self.task,
+            as_level(name.split(".")[0]),
+            self.data.split.by,
+            model_level(self.model),
+        )
 
     def with_model(self, name: str) -> TaskConfig | None:
         """See `TaskConfig.with_model`: another shape of the model, with the same training."""
@@ -125,7 +130,3 @@ def _model_problems(model: GeneInteractionConfig) -> list[str]:
                 "which must be a multiple"
             )
     return problems
-
-
-def _level(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "data"

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from graphwright.data.gather import gather_rows, plan_gather
-from graphwright.data.source import IndexArray, as_index
+from graphwright.data.source import IndexArray, TensorBatch, as_index
 from graphwright.errors import DataError
 
 __all__ = ["GeneSetBatch", "GeneSets"]
 
 
 @dataclass(frozen=True, eq=False)
-class GeneSetBatch:
+class GeneSetBatch(TensorBatch):
     """B sets of deleted genes, side by side.
 
     Attributes:
@@ -48,25 +48,6 @@ class GeneSetBatch:
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.gene_index.device
-
-    def to(
-        self,
-        device: torch.device | str | None = None,
-        *,
-        dtype: torch.dtype | None = None,
-        non_blocking: bool = False,
-    ) -> Self:
-        """The same batch on `device`; floating-point fields as `dtype` where one is given."""
-
-        def move(tensor: Tensor) -> Tensor:
-            kind = dtype if tensor.is_floating_point() else None
-            return tensor.to(device=device, dtype=kind, non_blocking=non_blocking)
-
-        return self._map(move)
-
-    def pin_memory(self) -> Self:
-        """The same batch in page-locked host memory (needs CUDA)."""
-        return self._map(Tensor.pin_memory)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         return type(self)(

@@ -5,7 +5,6 @@ To add a model: a dataclass in `model_configs.py` and a module in `models/` (doc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from graphwright.config.levels import as_level
 from graphwright.config.schema import (
     LoadingConfig,
     OptimizerConfig,
@@ -78,7 +78,7 @@ class GeometryConfig(TaskConfig):
         if isinstance(source, ScansSource):
             return (self.task, "scans", "center_of_mass", self.model.name)
         target = source.target or "no_target"
-        return (self.task, _level(Path(source.path).stem), _level(target), self.model.name)
+        return (self.task, as_level(Path(source.path).stem), as_level(target), self.model.name)
 
     def problems(self) -> list[str]:
         """A split without training data, an augmentation without a known answer."""
@@ -197,7 +197,3 @@ _PRESETS: dict[str, Callable[[], GeometryConfig]] = {
     "torsion": _torsion,
     "tiny": _tiny,
 }
-
-
-def _level(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "data"

@@ -16,8 +16,8 @@ from graphwright.launch.options import root_option
 
 __all__ = ["COMMANDS"]
 
-_runs_root = root_option("runs", "GRAPHWRIGHT_RUNS", "runs are looked up")
-_data_root = root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+_runs_root = root_option("runs", "runs are looked up")
+_data_root = root_option("data", "prepared data are kept")
 
 
 @click.group("language")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from graphwright.config.levels import as_level
 from graphwright.config.schema import (
     LoadingConfig,
     OptimizerConfig,
@@ -59,7 +59,12 @@ class LanguageConfig(TaskConfig):
         """language / corpus / tokenizer / model."""
         source = self.data.source
         corpus = "docstrings" if isinstance(source, DocstringsSource) else Path(source.path).stem
-        return (self.task, _level(corpus), self.data.tokenizer.kind, _model_level(self.model))
+        return (
+            self.task,
+            as_level(corpus, otherwise="text"),
+            self.data.tokenizer.kind,
+            _model_level(self.model),
+        )
 
     def problems(self) -> list[str]:
         """Heads that do not divide the width, routing to experts that are not there."""
@@ -181,7 +186,3 @@ def _model_level(model: ModelConfig) -> str:
     if isinstance(model, DenseConfig):
         return f"dense_{model.match}"
     return model.name
-
-
-def _level(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_") or "text"

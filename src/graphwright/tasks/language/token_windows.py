@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from graphwright.data.source import IndexArray, as_index
+from graphwright.data.source import IndexArray, TensorBatch, as_index
 from graphwright.tasks.language.store import Tokens
 from graphwright.tasks.language.vocabularies import Vocabulary
 
@@ -32,7 +32,7 @@ LINE_LENGTH = 128  # of `per_line_128`
 
 
 @dataclass(frozen=True)
-class TokenBatch:
+class TokenBatch(TensorBatch):
     """Several samples, each of one or more windows.
 
     Attributes:
@@ -59,23 +59,9 @@ class TokenBatch:
         rows_B = values_BL.double().masked_fill(~self.mask, 0).sum(1)
         return rows_B.new_zeros(self.num_samples).index_add_(0, self.sample, rows_B)
 
-    def to(
-        self,
-        device: torch.device | str | None,
-        *,
-        dtype: torch.dtype | None = None,
-        non_blocking: bool = False,
-    ) -> Self:
-        """The same batch on a device; there are no floating-point tensors in it."""
-        moved = (t.to(device, non_blocking=non_blocking) for t in self._tensors())
-        return type(self)(*moved)
-
-    def pin_memory(self) -> Self:
-        """The same batch in page-locked memory."""
-        return type(self)(*(tensor.pin_memory() for tensor in self._tensors()))
-
-    def _tensors(self) -> tuple[Tensor, ...]:
-        return self.tokens, self.mask, self.bytes, self.sample, self.index
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        tensors = (self.tokens, self.mask, self.bytes, self.sample, self.index)
+        return type(self)(*map(change, tensors))
 
 
 class TokenWindows:

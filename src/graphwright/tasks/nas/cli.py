@@ -77,8 +77,8 @@ def COMMANDS() -> None:  # noqa: N802 (the name by which the program finds it)
     type=click.Path(path_type=Path),
     help="Go on with the search in this folder; other settings are its own.",
 )
-@root_option("runs", "GRAPHWRIGHT_RUNS", "folders of searches are made")
-@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "folders of searches are made")
+@root_option("data", "prepared data are kept")
 def search(
     folder: Path | None,
     runs_root: Path,
@@ -129,8 +129,8 @@ def search(
 @click.option("--seeds", type=int, default=10, show_default=True)
 @click.option("--first-seed", type=int, default=0, show_default=True)
 @click.option("--workers", type=int, default=1, show_default=True, help="Trainings at a time.")
-@root_option("runs", "GRAPHWRIGHT_RUNS", "run folders are made and found")
-@root_option("data", "GRAPHWRIGHT_DATA", "prepared data are kept")
+@root_option("runs", "run folders are made and found")
+@root_option("data", "prepared data are kept")
 def benchmark(
     preset: str,
     overrides: tuple[str, ...],

@@ -6,10 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from graphwright.tasks.canbus.frames import BYTES, Frames
 from graphwright.tasks.canbus.readers.decode import REASONS
+from graphwright.tasks.canbus.readers.log_rows import Row, frames_of_rows
 
 __all__ = ["frames_of_messages", "reason_against"]
 
@@ -36,12 +35,9 @@ def reason_against(message: Any) -> str:
 
 def frames_of_messages(messages: Sequence[Any]) -> Frames:
     """Frames of `can.Message` objects that `reason_against` has nothing against."""
-    payload = b"".join([bytes(message.data).ljust(BYTES, b"\0") for message in messages])
-    return Frames(
-        time=np.array([message.timestamp for message in messages], np.float64),
-        id=np.array([message.arbitration_id for message in messages], np.uint32),
-        extended=np.array([message.is_extended_id for message in messages], bool),
-        length=np.array([len(message.data) for message in messages], np.uint8),
-        payload=np.frombuffer(payload, np.uint8).reshape(-1, BYTES).copy(),
-        attack=np.zeros(len(messages), np.uint8),
+    return frames_of_rows(
+        [
+            Row(one.timestamp, one.arbitration_id, one.is_extended_id, bytes(one.data))
+            for one in messages
+        ]
     )

@@ -165,5 +165,5 @@ def _router(config: ExpertsConfig) -> Router | None:
 def _layers(config: ExpertsConfig, length: int) -> list[nn.Module]:
     if not isinstance(config, DenseConfig):
         return [CoupledLayer(config) for _ in range(config.num_layers)]
-    ffn_dim = dense_ffn_dim(config, length, lambda like: CoupledLayer(like), DenseLayer)
+    ffn_dim = dense_ffn_dim(config, length, CoupledLayer, DenseLayer)
     return [DenseLayer(config, ffn_dim) for _ in range(config.num_layers)]
