@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from canbus_windows import traffic
 
+from graphwright.data.classification import auroc
 from graphwright.errors import DataError
 from graphwright.tasks.canbus.baselines import (
     ALL_BENIGN,
@@ -20,7 +21,6 @@ from graphwright.tasks.canbus.baselines import (
 )
 from graphwright.tasks.canbus.data_config import CanbusData, FolderSource, SplitConfig
 from graphwright.tasks.canbus.events import score_alarms
-from graphwright.tasks.canbus.metrics import auroc
 from graphwright.tasks.canbus.splitting import split_windows
 from graphwright.tasks.canbus.store import open_or_build
 from graphwright.tasks.canbus.window_table import Windows, windows_of

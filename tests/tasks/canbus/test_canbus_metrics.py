@@ -10,11 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
+from graphwright.data.classification import auroc, average_precision
 from graphwright.errors import DataError
 from graphwright.tasks.canbus.metrics import (
     METRICS,
-    auroc,
-    average_precision,
     verdict_metrics,
     window_metrics,
 )
@@ -92,5 +91,3 @@ def test_many_windows_do_not_overflow_mcc() -> None:
 def test_lengths_must_agree() -> None:
     with pytest.raises(DataError, match="same windows"):
         verdict_metrics([1, 0], [1, 0, 0])
-    with pytest.raises(DataError, match="same windows"):
-        auroc([1.0], [1, 0])

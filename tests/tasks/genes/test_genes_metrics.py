@@ -11,8 +11,6 @@ from sklearn import metrics as reference
 
 from graphwright.errors import DataError
 from graphwright.tasks.genes.metrics import (
-    auroc,
-    average_precision,
     call_metrics,
     pearson,
     score_metrics,
@@ -32,26 +30,6 @@ def test_metrics_are_those_of_the_libraries(seed: int, count: int, levels: int) 
     assert found["spearman"] == pytest.approx(stats.spearmanr(predicted, label)[0])
     assert found["mse"] == pytest.approx(reference.mean_squared_error(label, predicted))
     assert found["mae"] == pytest.approx(reference.mean_absolute_error(label, predicted))
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.integers(0, 10_000), st.integers(3, 60), st.integers(1, 9))
-def test_calls_with_equal_scores_and_weights(seed: int, count: int, levels: int) -> None:
-    rng = np.random.default_rng(seed)
-    score = rng.integers(levels, size=count) + 0.0
-    called = rng.integers(2, size=count)
-    called[:2] = 0, 1
-    weight = rng.integers(1, 4, size=count)
-    assert auroc(score, called) == pytest.approx(reference.roc_auc_score(called, score))
-    assert average_precision(score, called) == pytest.approx(
-        reference.average_precision_score(called, score)
-    )
-    assert auroc(score, called, weight) == pytest.approx(
-        auroc(np.repeat(score, weight), np.repeat(called, weight))
-    )
-    assert average_precision(score, called, weight) == pytest.approx(
-        average_precision(np.repeat(score, weight), np.repeat(called, weight))
-    )
 
 
 def test_weighted_pearson_counts_a_set_several_times() -> None:
@@ -76,8 +54,6 @@ def test_what_cannot_be_measured_is_nan_or_refused() -> None:
     assert np.isnan(pearson([1.0, 2.0], [3.0, 3.0]))
     assert np.isnan(spearman([np.nan, 2.0], [3.0, 4.0]))
     assert np.isnan(list(score_metrics([np.inf, 2.0, 3.0], [3.0, 4.0, 5.0]).values())).all()
-    assert np.isnan(auroc([1.0, 2.0], [1, 1]))
-    assert np.isnan(average_precision([np.nan, 2.0], [1, 0]))
     with pytest.raises(DataError, match="not finite"):
         pearson([1.0, 2.0], [np.nan, 1.0])
     with pytest.raises(DataError, match="not both"):

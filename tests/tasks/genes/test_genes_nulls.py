@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from graphwright.data.classification import auroc
 from graphwright.tasks.genes import null_mlp, nulls
 from graphwright.tasks.genes.data_config import SplitConfig
 from graphwright.tasks.genes.labelled_sets import LabelledSets
-from graphwright.tasks.genes.metrics import auroc, pearson
+from graphwright.tasks.genes.metrics import pearson
 from graphwright.tasks.genes.nulls import NullsConfig, fit_gene_ridge, fit_nulls, query_means
 
 GENES = 30

@@ -9,11 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
 
-from graphwright.errors import DataError
 from graphwright.tasks.nas.metrics import (
-    auroc,
     best_rank_at,
     calibration,
     error_metrics,
@@ -134,36 +131,3 @@ def test_errors_and_calibration() -> None:
         assert calibration(predicted, np.full(20_000, sd), truth)["nll"] > good["nll"]
     assert math.isinf(calibration([1.0, 2.0], [0.0, 1.0], [1.5, 2.0])["nll"])
     assert math.isnan(error_metrics([1.0, 2.0], [3.0, 3.0])["r2"])
-
-
-def test_auroc_against_all_pairs() -> None:
-    rng = np.random.default_rng(3)
-    score, positive = rng.integers(0, 5, 60), rng.random(60) < 0.4
-    pairs = [(a > b) + 0.5 * (a == b) for a in score[positive] for b in score[~positive]]
-    assert auroc(score, positive) == pytest.approx(np.mean(pairs))
-    assert math.isnan(auroc(score, np.ones(60)))
-
-
-def test_equal_predictions_share_a_rank() -> None:
-    assert_allclose(predicted_ranks([3, 1, 3, 2], higher_is_better=True), [1, 4, 1, 3])
-    assert_allclose(predicted_ranks([3, 1, 3, 2], higher_is_better=False), [3, 1, 3, 2])
-
-
-@pytest.mark.parametrize(
-    ("predicted", "target", "words"),
-    [
-        ([1.0, 2.0], [1.0], "are not both"),
-        ([1.0], [1.0], "at least two"),
-        ([1.0, 2.0], [1.0, math.inf], "not finite"),
-    ],
-)
-def test_bad_input(predicted: list[float], target: list[float], words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        ranking_metrics(predicted, target, higher_is_better=True)
-
-
-def test_bad_k_and_bad_spread() -> None:
-    with pytest.raises(DataError, match="k = 3"):
-        best_rank_at([1.0, 2.0], [1.0, 2.0], 3)
-    with pytest.raises(DataError, match="not negative"):
-        calibration([1.0, 2.0], [-1.0, 1.0], [1.0, 2.0])

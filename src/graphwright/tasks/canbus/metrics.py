@@ -1,4 +1,4 @@
-"""How well alarms and scores tell windows with an attack from benign ones. numpy and scipy only.
+"""How well alarms and scores tell windows with an attack from benign ones. numpy only.
 
 The attack class is the positive one. G = windows. Where a formula leaves something open:
 
@@ -17,11 +17,11 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from graphwright.data.classification import auroc, average_precision
 from graphwright.errors import DataError
 
-__all__ = ["METRICS", "auroc", "average_precision", "verdict_metrics", "window_metrics"]
+__all__ = ["METRICS", "verdict_metrics", "window_metrics"]
 
 METRICS = ("f1", "precision", "recall", "mcc", "auroc", "ap", "fpr")
 """Keys of `window_metrics`."""
@@ -70,43 +70,6 @@ def verdict_metrics(alarm_G: ArrayLike, label_G: ArrayLike) -> dict[str, float]:
         "mcc": ((hit * passed - false * missed) / sides if sides else 0.0) if both else math.nan,
         "fpr": _ratio(false, benign),
     }
-
-
-def auroc(score_G: ArrayLike, label_G: ArrayLike) -> float:
-    """Chance that an attack window scores above a benign one, ties as one half (Mann-Whitney U).
-
-    Raises:
-        DataError: lengths that differ.
-    """
-    score, label = np.asarray(score_G, dtype=np.float64), _flags(label_G)
-    _check(score, label)
-    attacks = int(label.sum())
-    benign = len(label) - attacks
-    if not attacks or not benign or np.isnan(score).any():
-        return math.nan
-    rank = stats.rankdata(score)
-    above = float(rank[label].sum()) - attacks * (attacks + 1) / 2
-    return above / attacks / benign
-
-
-def average_precision(score_G: ArrayLike, label_G: ArrayLike) -> float:
-    """AP = Σ_k (R_k - R_(k-1)) P_k over the distinct scores, highest first; no interpolation.
-
-    Raises:
-        DataError: lengths that differ.
-    """
-    score, label = np.asarray(score_G, dtype=np.float64), _flags(label_G)
-    _check(score, label)
-    attacks = int(label.sum())
-    if not attacks or np.isnan(score).any():
-        return math.nan
-    order = np.argsort(-score, kind="stable")
-    ranked = score[order]
-    # not their difference, which infinite scores do not have
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    hits = np.cumsum(label[order])[ends]
-    gained = np.diff(hits, prepend=0) / attacks
-    return float((gained * hits / (ends + 1)).sum())
 
 
 def _ratio(part: int, whole: int) -> float:

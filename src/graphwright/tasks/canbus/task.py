@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from graphwright.data.batch import GraphBatch
+from graphwright.data.classification import auroc
 from graphwright.data.rejects import KeptRejects
 from graphwright.data.source import IndexArray, SampleSource
 from graphwright.data.splits import split_digest
@@ -24,7 +25,6 @@ from graphwright.tasks.canbus.distill import Teacher
 from graphwright.tasks.canbus.frames import Frames
 from graphwright.tasks.canbus.fusion.model import FusionModel
 from graphwright.tasks.canbus.loaded import Loaded
-from graphwright.tasks.canbus.metrics import auroc
 from graphwright.tasks.canbus.model import ALARM, CanbusModel, score_of
 from graphwright.tasks.canbus.models.gat import GATModel
 from graphwright.tasks.canbus.models.score import calibrate

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.data.classification import average_precision
 from graphwright.errors import DataError
 from graphwright.tasks.genes.bootstrap import Interval, intervals
 from graphwright.tasks.genes.data_config import SplitConfig
 from graphwright.tasks.genes.labelled_sets import LabelledSets
-from graphwright.tasks.genes.metrics import average_precision, call_metrics, pearson, score_metrics
+from graphwright.tasks.genes.metrics import call_metrics, pearson, score_metrics
 from graphwright.tasks.genes.nulls import OVERLAP_ROWS, NullsConfig, fit_nulls
 from graphwright.tasks.genes.replicates import Ceiling
 from graphwright.tasks.genes.report_rows import (

@@ -3,8 +3,8 @@
 S = gene sets. Decisions where a formula leaves something open:
 
 - A prediction that is equal for all sets says nothing of their order: its correlations are 0, its
-  AUROC is ½. Labels that are all equal have no order: there correlations are NaN; so are AUROC and
-  average precision where there are only calls or none.
+  AUROC is ½. Labels that are all equal have no order: there correlations are NaN; so is AUROC where
+  there are only calls or none, and average precision where there are none.
 - A prediction that is not finite makes every metric NaN: nothing is left out silently.
 - Weights count a set several times (a bootstrap) or not at all.
 """
@@ -15,11 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from graphwright.data.classification import auroc, average_precision
 from graphwright.errors import DataError
 
 __all__ = [
-    "auroc",
-    "average_precision",
     "call_metrics",
     "pearson",
     "score_metrics",
@@ -98,64 +97,6 @@ def spearman(predicted_S: ArrayLike, label_S: ArrayLike) -> float:
     if not np.isfinite(predicted_S).all():
         return float("nan")
     return pearson(stats.rankdata(predicted_S), stats.rankdata(label_S))
-
-
-def auroc(score_S: ArrayLike, called_S: ArrayLike, weight_S: ArrayLike | None = None) -> float:
-    """Area under the ROC curve: chance that a call scores higher than a set that is none.
-
-    Equal scores count half (Mann-Whitney).
-
-    Args:
-        score_S: higher is surer.
-        called_S: 1 or 0.
-        weight_S: how often each set counts; None: once.
-
-    Raises:
-        DataError: as `score_metrics`.
-    """
-    found = _by_threshold(score_S, called_S, weight_S)
-    if found is None:
-        return float("nan")
-    calls_T, others_T = found
-    below_T = np.cumsum(others_T[::-1])[::-1] - others_T  # others with a lower score
-    return float(calls_T @ (below_T + 0.5 * others_T) / (calls_T.sum() * others_T.sum()))
-
-
-def average_precision(
-    score_S: ArrayLike, called_S: ArrayLike, weight_S: ArrayLike | None = None
-) -> float:
-    """Area under the steps of precision over recall: Σ (R_n - R_{n-1}) P_n over thresholds n.
-
-    Equal scores are one threshold, so the order of the rows never counts.
-
-    Args:
-        score_S, called_S, weight_S: as for `auroc`.
-
-    Raises:
-        DataError: as `score_metrics`.
-    """
-    found = _by_threshold(score_S, called_S, weight_S)
-    if found is None:
-        return float("nan")
-    calls_T, others_T = found
-    hits_T = np.cumsum(calls_T)
-    precision_T = hits_T / np.maximum(hits_T + np.cumsum(others_T), 1e-300)
-    return float(calls_T @ precision_T / hits_T[-1])
-
-
-def _by_threshold(
-    score_S: ArrayLike, called_S: ArrayLike, weight_S: ArrayLike | None
-) -> tuple[Values, Values] | None:
-    """Weight of calls and of others at every score, the highest first; None: not to be told."""
-    score_S, called_S = _both(score_S, called_S)
-    weight_S = np.ones(len(score_S)) if weight_S is None else np.asarray(weight_S, np.float64)
-    if np.isnan(score_S).any():
-        return None
-    _, place_S = np.unique(-score_S, return_inverse=True)
-    place_S = place_S.reshape(-1)
-    calls_T: Values = np.bincount(place_S, weight_S * called_S).astype(np.float64)
-    others_T: Values = np.bincount(place_S, weight_S * (1 - called_S)).astype(np.float64)
-    return None if calls_T.sum() == 0 or others_T.sum() == 0 else (calls_T, others_T)
 
 
 def _both(predicted_S: ArrayLike, label_S: ArrayLike) -> tuple[Values, Values]:

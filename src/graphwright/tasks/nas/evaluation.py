@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.data.classification import auroc
 from graphwright.errors import DataError
 from graphwright.tasks.nas.baselines import Guess, Labelled, guess_labels
 from graphwright.tasks.nas.metrics import (
-    auroc,
     calibration,
     error_metrics,
     predicted_ranks,

@@ -19,7 +19,6 @@ from scipy import stats
 from graphwright.errors import DataError
 
 __all__ = [
-    "auroc",
     "best_rank_at",
     "calibration",
     "error_metrics",
@@ -164,20 +163,6 @@ def predicted_ranks(predicted_A: ArrayLike, *, higher_is_better: bool) -> NDArra
     lowest_A = np.where(np.isfinite(worst_first_A), worst_first_A, -np.inf)
     ranks_A: NDArray[np.int64] = stats.rankdata(-lowest_A, method="min").astype(np.int64)
     return ranks_A
-
-
-def auroc(score_A: ArrayLike, positive_A: ArrayLike) -> float:
-    """Area under the ROC curve: chance that a positive scores higher than a negative.
-
-    Equal scores count half (Mann-Whitney). NaN if one of the classes is empty or a score is.
-    """
-    score_A = np.asarray(score_A, dtype=np.float64)
-    positive_A = np.asarray(positive_A, dtype=bool)
-    positives, negatives = int(positive_A.sum()), int((~positive_A).sum())
-    if not positives or not negatives or np.isnan(score_A).any():
-        return float("nan")
-    above = stats.rankdata(score_A)[positive_A].sum() - positives * (positives + 1) / 2
-    return float(above / (positives * negatives))
 
 
 def _pair(predicted_A: ArrayLike, target_A: ArrayLike) -> tuple[Values, Values]:
