@@ -24,7 +24,8 @@ def test_mlflow_has_what_the_run_folder_has(cli, place, tiny) -> None:
         names = {row[0] for row in database.execute("SELECT DISTINCT key FROM metrics")}
         params = dict(database.execute("SELECT key, value FROM params").fetchall())
     assert status == "FINISHED"
-    assert {"train_loss", "val_loss", "lr", "grad_norm", "test_mae"} <= names
+    expected = {"train/loss", "val/loss", "train/lr", "train/grad_norm", "test/mae"}
+    assert expected <= names
     assert params["training.epochs"] == "2"
     assert params["model.name"] == "painn"
     assert len(params) >= len(io.flatten({"a": {"b": 1}}))

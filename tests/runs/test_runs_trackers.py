@@ -69,7 +69,7 @@ def test_tensorboard(run: RunFolder) -> None:
     assert len(list(folder.iterdir())) == 2
     scalars = tensorboard_scalars(folder)
     assert scalars["loss"] == [(step, pytest.approx(1 / step)) for step in range(1, 13)]
-    assert scalars["test_mae"] == [(12, 0.25)]
+    assert scalars["test/mae"] == [(12, 0.25)]
     accumulator = EventAccumulator(str(folder))
     accumulator.Reload()
     content = accumulator.SummaryMetadata("_hparams_/session_start_info").plugin_data.content

@@ -24,7 +24,7 @@ from typing import Any
 from graphwright.errors import GraphwrightError, MissingExtraError
 from graphwright.runs.folder import RunFolder
 
-__all__ = ["Mirrors", "main", "mirror_targets", "start_mirrors"]
+__all__ = ["Mirrors", "main", "mirror_targets", "missing_package", "start_mirrors"]
 
 _NICENESS = 10
 _PACKAGES = {
@@ -48,7 +48,7 @@ def mirror_targets(tracking: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """
     targets: dict[str, dict[str, Any]] = {}
     mlflow = tracking.get("mlflow", "off")
-    if mlflow == "on" or (mlflow == "auto" and _missing("mlflow") is None):
+    if mlflow == "on" or (mlflow == "auto" and missing_package("mlflow") is None):
         targets["mlflow"] = {}
     if tracking.get("wandb", "off") != "off":
         targets["wandb"] = {
@@ -60,7 +60,7 @@ def mirror_targets(tracking: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     if tracking.get("tensorboard", False):
         targets["tensorboard"] = {}
     for name in targets:
-        package = _missing(name)
+        package = missing_package(name)
         if package is not None:
             raise MissingExtraError(package, name, f"tracking with {name}")
     return targets
@@ -169,13 +169,13 @@ def _mirror(run: str, name: str, settings: dict[str, Any], *, follow: bool) -> N
     from graphwright.runs.mirrors.follow import follow_run
 
     folder = RunFolder.open(run, root=settings.pop("root", None))
-    package = _missing(name)
+    package = missing_package(name)
     if package is not None:
         raise MissingExtraError(package, name, f"tracking with {name}")
     follow_run(folder, name, settings, follow=follow)
 
 
-def _missing(name: str) -> str | None:
+def missing_package(name: str) -> str | None:
     """The first package that a tracker lacks, without importing any."""
     for package in _PACKAGES.get(name, ()):
         spec = find_spec(package)

@@ -1,7 +1,7 @@
-"""Follow a run folder and tell a tracker: the work of a mirror's process.
+"""Follow a run folder and tell a tracker: the work of a mirror.
 
-What has been sent is kept in `<run>/mirrors/<tracker>.json`, so that the mirror of a resumed run
-goes on in the same tracker's run, where the last one stopped.
+What has been sent is kept in `<run>/mirrors/`, so that the next mirror goes on in the same
+tracker's run, where the last one stopped. See `position`.
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ import dataclasses
 import importlib
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from graphwright.config.io import digest, flatten
 from graphwright.errors import RunError, nearest
 from graphwright.runs.events import EventTail, Record
-from graphwright.runs.files import read_json, write_json_atomic
+from graphwright.runs.files import storage_errors
 from graphwright.runs.folder import RunFolder
-from graphwright.runs.index import read_metrics
-from graphwright.runs.lock import FileLock, is_locked
+from graphwright.runs.lock import FileLock
 from graphwright.runs.mirrors.base import Outcome, RunFacts, Tracker
-from graphwright.runs.status import LOCK_NAME, read_status
+from graphwright.runs.mirrors.facts import facts_of, is_over, outcome_of
+from graphwright.runs.mirrors.names import shown_name
+from graphwright.runs.mirrors.position import (
+    Position,
+    fingerprint,
+    position_name,
+    resume_marks,
+    without_repeated,
+)
 
-__all__ = ["TRACKERS", "Position", "follow_run"]
+__all__ = ["TRACKERS", "Sent", "follow_run", "make_tracker"]
 
 #: tracker to the class that speaks to it, imported on demand
 TRACKERS = {
@@ -38,136 +43,27 @@ TRACKERS = {
 _BATCH = 1000  # metrics in one call
 _BATCH_S = 2.0  # longest wait before new metrics are sent
 _POLL_S = 0.25
-_READ_BYTES = 1 << 16  # about a thousand records, so the position is kept as often
+_READ_BYTES = 1 << 18  # about 2,700 records, so the position is kept as often
+
+_Progress = Callable[[int], None]
 
 
-@dataclass
-class Position:
-    """How far a mirror has come. A metric's steps are sent once, also when training repeats them
-    after a resume: a repetition gives the same values again.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What a mirror did."""
 
-    offset: int = 0  # in events.jsonl, bytes
-    tracker_id: str | None = None
-    last_step: dict[str, int] = field(default_factory=dict)  # sent, of every metric
-    repeated_until: dict[str, int] = field(default_factory=dict)  # as last_step at the last resume
-
-    @classmethod
-    def load(cls, path: Path) -> Position:
-        """The position in a file; the start if there is none or it is damaged."""
-        try:
-            return cls(**read_json(path))
-        except (RunError, TypeError):
-            return cls()
-
-    def save(self, path: Path) -> None:
-        """Keep the position."""
-        write_json_atomic(path, dataclasses.asdict(self))
-
-    def is_new(self, record: Record) -> bool:
-        """Take note of a record; whether it must be sent."""
-        if record.name is None:
-            self.repeated_until = dict(self.last_step)
-            return False
-        if record.step <= self.repeated_until.get(record.name, -1):
-            return False
-        self.last_step[record.name] = max(record.step, self.last_step.get(record.name, -1))
-        return True
+    tracker_id: str
+    metrics: int  # values sent
+    changed: bool  # False: the tracker had everything
+    where: str  # to look at it, if that is not plain
 
 
-def follow_run(
-    folder: RunFolder, tracker_name: str, settings: Mapping[str, Any], *, follow: bool
-) -> None:
-    """Mirror a run until it ends (or, without `follow`, what there is of it now).
-
-    A second mirror of the same run to the same tracker waits for the first to end.
+def make_tracker(name: str, folder: RunFolder, settings: Mapping[str, Any]) -> Tracker:
+    """The client of a tracker.
 
     Raises:
-        RunError: no such tracker, or the run is damaged.
-        Exception: whatever the tracker raises.
+        RunError: there is no such tracker, or its settings make no sense.
     """
-    tracker = _make(tracker_name, folder, settings)
-    folder.mirrors.mkdir(exist_ok=True)
-    lock = FileLock(folder.mirrors / f".{tracker_name}.lock", describes="mirror")
-    lock.acquire(patience_s=None)
-    try:
-        _Mirror(folder, tracker, folder.mirrors / f"{tracker_name}.json").run(follow=follow)
-    finally:
-        lock.release()
-
-
-class _Mirror:
-    def __init__(self, folder: RunFolder, tracker: Tracker, position_path: Path) -> None:
-        self._folder = folder
-        self._tracker = tracker
-        self._path = position_path
-        self._position = Position.load(position_path)
-
-    def run(self, *, follow: bool) -> None:
-        known = self._position.tracker_id
-        tracker_id = self._tracker.begin(_facts(self._folder), known)
-        if tracker_id != known:  # the tracker lost the run, or there was none
-            self._position = Position(tracker_id=tracker_id)
-        self._position.save(self._path)
-        self._follow(follow=follow)
-        self._tracker.finish(self._outcome())
-
-    def _follow(self, *, follow: bool) -> None:
-        tail = EventTail(self._folder.events_path, self._position.offset)
-        sent = -math.inf
-        while True:
-            # asked before reading, so that whatever was written before the end is read
-            over = not follow or _is_over(self._folder)
-            if over or time.monotonic() - sent >= _BATCH_S:
-                self._drain(tail)
-                sent = time.monotonic()
-            if over:
-                return
-            time.sleep(_POLL_S)
-
-    def _drain(self, tail: EventTail) -> None:
-        while True:
-            before = tail.offset
-            records = [r for r in tail.read(most_bytes=_READ_BYTES) if self._position.is_new(r)]
-            if tail.offset == before:
-                return
-            for start in range(0, len(records), _BATCH):
-                self._tracker.log(records[start : start + _BATCH])
-            self._position.offset = tail.offset
-            self._position.save(self._path)
-
-    def _outcome(self) -> Outcome:
-        folder, status = self._folder, read_status(self._folder)
-        # a run that was killed before it could say that it was running
-        dead = status.state == "created" and not is_locked(folder.path / LOCK_NAME)
-        artifacts = [path for path in (folder.config_path, folder.metrics_path) if path.exists()]
-        return Outcome(
-            state="interrupted" if dead else status.state,
-            ended=status.ended or time.time(),
-            last_step=max(self._position.last_step.values(), default=0),
-            metrics=self._final_metrics(),
-            artifacts=artifacts,
-        )
-
-    def _final_metrics(self) -> dict[str, float]:
-        """Those of metrics.json, by names like test_mae, unless they were events already."""
-        with suppress(RunError):
-            final = read_metrics(self._folder.metrics_path)
-            split = final.split or "final"
-            named = {f"{split}_{name}": value for name, value in final.metrics.items()}
-            return {k: v for k, v in named.items() if k not in self._position.last_step}
-        return {}
-
-
-def _is_over(folder: RunFolder) -> bool:
-    try:
-        status = read_status(folder)
-    except RunError:
-        return True
-    return status.is_final or (status.state == "created" and not is_locked(folder.path / LOCK_NAME))
-
-
-def _make(name: str, folder: RunFolder, settings: Mapping[str, Any]) -> Tracker:
     if name not in TRACKERS:
         raise RunError(f"no tracker {name!r}{nearest(name, TRACKERS)}", fix=", ".join(TRACKERS))
     module, _, attribute = TRACKERS[name].partition(":")
@@ -176,34 +72,153 @@ def _make(name: str, folder: RunFolder, settings: Mapping[str, Any]) -> Tracker:
     return made
 
 
-def _facts(folder: RunFolder) -> RunFacts:
-    config = folder.config
-    status = read_status(folder)
-    name = folder.path.name
-    if folder.path.is_relative_to(folder.root):
-        name = folder.path.relative_to(folder.root).as_posix()
-    tags = {"graphwright.run": str(folder.path), "graphwright.config_digest": digest(config)}
-    return RunFacts(
-        name=name,
-        task=str(config.get("task", "graphwright")),
-        config=config,
-        params=flatten(config),
-        tags={**tags, **_provenance_tags(folder)},
-        started=status.started or folder.config_path.stat().st_mtime,
-    )
+def follow_run(
+    folder: RunFolder,
+    tracker_name: str,
+    settings: Mapping[str, Any],
+    *,
+    follow: bool,
+    patience_s: float | None = None,
+    progress: _Progress = lambda _: None,
+) -> Sent:
+    """Mirror a run until it ends (or, without `follow`, what there is of it now).
 
+    Args:
+        folder: the run; only its `mirrors/` is written to.
+        tracker_name: one of `TRACKERS`.
+        settings: of the tracker; also `run_tags`, more tags, and `large_artifacts`.
+        follow: until the run ends.
+        patience_s: wait for another mirror of the run to the same place; None: for ever.
+        progress: told how many bytes of the events are sent.
 
-def _provenance_tags(folder: RunFolder) -> dict[str, str]:
+    Raises:
+        RunError: no such tracker, the run is damaged, or another mirror follows it.
+        Exception: whatever the tracker raises.
+    """
+    tracker = make_tracker(tracker_name, folder, settings)
+    with storage_errors(folder.mirrors):
+        folder.mirrors.mkdir(exist_ok=True)
+    name = position_name(tracker_name, tracker.destination)
+    lock = FileLock(folder.mirrors / f".{name}.lock", describes="mirror")
+    lock.acquire(patience_s=patience_s)
     try:
-        provenance = read_json(folder.provenance_path)
-    except RunError:
-        return {}
-    git = provenance.get("git") or {}
-    tags = {
-        "graphwright.host": provenance.get("host"),
-        "graphwright.data_digest": provenance.get("data_digest"),
-        "mlflow.source.name": " ".join(provenance.get("command") or ()),
-        "mlflow.source.git.commit": git.get("commit"),
-        "graphwright.git_dirty": git.get("dirty"),
-    }
-    return {key: str(value) for key, value in tags.items() if value not in (None, "")}
+        return _Mirror(folder, tracker, name, settings, progress).run(follow=follow)
+    finally:
+        lock.release()
+
+
+class _Mirror:
+    def __init__(
+        self,
+        folder: RunFolder,
+        tracker: Tracker,
+        name: str,
+        settings: Mapping[str, Any],
+        progress: _Progress,
+    ) -> None:
+        self._folder = folder
+        self._tracker = tracker
+        self._settings = settings
+        self._progress = progress
+        self._path = folder.mirrors / f"{name}.json"
+        self._position = Position.load(self._path)
+        self._sent = 0
+
+    def run(self, *, follow: bool) -> Sent:
+        torn = self._position.torn()
+        if torn is not None:
+            self._tracker.discard(torn)
+        facts = facts_of(self._folder, self._settings.get("run_tags"))
+        if not follow and self._has_everything(facts):
+            return self._done(changed=False)
+        self._begin(facts)
+        self._follow(follow=follow)
+        outcome = self._outcome()
+        self._tracker.finish(outcome)
+        self._position.close(self._fingerprint(facts, outcome))
+        self._position.save(self._path)
+        return self._done(changed=True)
+
+    def _begin(self, facts: RunFacts) -> None:
+        self._tracker.mark = self._position.mark
+        begun = self._tracker.begin(facts, self._position.tracker_id)
+        if begun.fresh:
+            steps = dict(begun.steps)
+            self._position = Position(
+                tracker_id=begun.tracker_id, last_step=steps, repeated_until=dict(steps)
+            )
+        self._position.destination = self._tracker.destination
+        self._position.complete = None
+        self._position.open_piece(begun.piece)
+        self._position.save(self._path)
+
+    def _follow(self, *, follow: bool) -> None:
+        tail = EventTail(self._folder.events_path, self._position.offset)
+        sent = -math.inf
+        while True:
+            # asked before reading, so that whatever was written before the end is read
+            over = not follow or is_over(self._folder)
+            if over or time.monotonic() - sent >= _BATCH_S:
+                self._drain(tail)
+                sent = time.monotonic()
+            if over:
+                return
+            time.sleep(_POLL_S)
+
+    def _drain(self, tail: EventTail) -> None:
+        marks: list[tuple[int, int]] = []
+        with suppress(FileNotFoundError):
+            marks = resume_marks(tail.path, tail.offset)
+        while True:
+            before = tail.offset
+            records = tail.read(most_bytes=_READ_BYTES)
+            if tail.offset == before:
+                return
+            self._send(without_repeated(records, marks, tail.offset))
+            self._position.offset = tail.offset
+            self._position.mark = self._tracker.mark
+            self._position.save(self._path)
+            self._progress(tail.offset)
+
+    def _send(self, records: list[Record]) -> None:
+        shown = [
+            record if record.name is None else _renamed(record, shown_name(record.name))
+            for record in records
+        ]
+        new = [record for record in shown if self._position.is_new(record)]
+        for start in range(0, len(new), _BATCH):
+            self._tracker.log(new[start : start + _BATCH])
+        self._sent += len(new)
+
+    def _outcome(self) -> Outcome:
+        large = bool(self._settings.get("large_artifacts"))
+        return outcome_of(self._folder, self._position.last_step, large_artifacts=large)
+
+    def _has_everything(self, facts: RunFacts) -> bool:
+        """Whether nothing has changed since the last mirror, and its run is still there."""
+        position = self._position
+        if position.complete is None or position.tracker_id is None or facts.goes_on:
+            return False
+        same = position.complete == self._fingerprint(facts, self._outcome())
+        return same and self._tracker.holds(position.tracker_id)
+
+    def _fingerprint(self, facts: RunFacts, outcome: Outcome) -> str:
+        try:
+            size = self._folder.events_path.stat().st_size
+        except OSError:
+            size = 0
+        stats = [(path.name, path.stat()) for path in outcome.artifacts]
+        files = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+        return fingerprint(facts.name, facts.tags, outcome.tags, outcome.metrics, files, size)
+
+    def _done(self, *, changed: bool) -> Sent:
+        return Sent(
+            tracker_id=str(self._position.tracker_id),
+            metrics=self._sent,
+            changed=changed,
+            where=self._tracker.where(),
+        )
+
+
+def _renamed(record: Record, name: str) -> Record:
+    return record if record.name == name else dataclasses.replace(record, name=name)

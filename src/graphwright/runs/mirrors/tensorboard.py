@@ -1,4 +1,4 @@
-"""Mirror to TensorBoard event files in `<run>/mirrors/tensorboard`.
+"""Mirror to TensorBoard event files, by default in `<run>/mirrors/tensorboard`.
 
 Written with TensorBoard's own protocol buffers: neither torch nor TensorFlow is needed. A resumed
 run adds a file, and TensorBoard shows all files of a folder as one run.
@@ -10,26 +10,47 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graphwright.errors import RunError
 from graphwright.runs.events import Record
-from graphwright.runs.mirrors.base import Outcome, RunFacts
+from graphwright.runs.files import storage_errors
+from graphwright.runs.mirrors.base import Begun, Outcome, RunFacts
 
 __all__ = ["TensorboardTracker"]
 
 
 class TensorboardTracker:
-    """Settings: `folder`, where the event files go."""
+    """Settings: `uri`, a folder that gets the event files under the run's path."""
 
     def __init__(self, folder: Path, root: Path, settings: Mapping[str, Any]) -> None:
-        self._folder = Path(settings.get("folder") or folder / "mirrors" / "tensorboard")
+        self._folder = folder / "mirrors" / "tensorboard"
+        self.destination = ""
+        self._logs = root
+        if settings.get("uri"):
+            logs = _log_folder(str(settings["uri"]))
+            below = folder.relative_to(root) if folder.is_relative_to(root) else Path(folder.name)
+            self._folder = logs / below
+            self.destination, self._logs = str(self._folder), logs
+        self.mark = -1
         self._writer: Any = None
 
-    def begin(self, facts: RunFacts, tracker_id: str | None) -> str:
+    def check(self) -> None:
+        """There is nobody to reach."""
+
+    def holds(self, tracker_id: str) -> bool:
+        """Whether there are event files."""
+        return any(self._files())
+
+    def begin(self, facts: RunFacts, tracker_id: str | None) -> Begun:
         """Open an event file and log the parameters for the HPARAMS page."""
+        fresh = tracker_id is None or not self.holds(tracker_id)
         from tensorboard.plugins.hparams import metadata, plugin_data_pb2  # type: ignore[import-untyped]
         from tensorboard.summary.writer.event_file_writer import EventFileWriter  # type: ignore[import-untyped]
 
-        self._folder.mkdir(parents=True, exist_ok=True)
+        with storage_errors(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        earlier = self._files()
         self._writer = EventFileWriter(str(self._folder))
+        (piece,) = self._files() - earlier
         start = plugin_data_pb2.SessionStartInfo(
             start_time_secs=facts.started, group_name=facts.name
         )
@@ -37,7 +58,7 @@ class TensorboardTracker:
             _set(start.hparams[key], value)
         data = plugin_data_pb2.HParamsPluginData(session_start_info=start)
         self._hparams(metadata.SESSION_START_INFO_TAG, data, facts.started)
-        return str(self._folder)
+        return Begun(tracker_id=str(self._folder), fresh=fresh, piece=str(piece))
 
     def log(self, records: Sequence[Record]) -> None:
         """Scalars; on disk when this returns."""
@@ -70,6 +91,17 @@ class TensorboardTracker:
         self._hparams(metadata.SESSION_END_INFO_TAG, data, outcome.ended)
         self._writer.close()
 
+    def discard(self, piece: str) -> None:
+        """Remove an event file."""
+        Path(piece).unlink(missing_ok=True)
+
+    def where(self) -> str:
+        """The folder for `tensorboard --logdir`."""
+        return str(self._logs)
+
+    def _files(self) -> set[Path]:
+        return set(self._folder.glob("events.out.tfevents.*"))
+
     def _hparams(self, tag: str, data: Any, time: float) -> None:
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.plugins.hparams import metadata
@@ -81,6 +113,15 @@ class TensorboardTracker:
         )
         summary = summary_pb2.Summary(value=[value])
         self._writer.add_event(event_pb2.Event(wall_time=time, step=0, summary=summary))
+
+
+def _log_folder(uri: str) -> Path:
+    if "://" in uri and not uri.startswith("file://"):
+        raise RunError(
+            f"{uri!r} is no folder: TensorBoard reads files, it has no server to write to",
+            fix="--uri FOLDER, then tensorboard --logdir FOLDER",
+        )
+    return Path(uri.removeprefix("file://")).expanduser().absolute()
 
 
 def _set(slot: Any, value: object) -> None:
