@@ -228,6 +228,26 @@ class RunBuilder:
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., RunBuilder]:
+    """See `run_maker`."""
+    return run_maker(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def five_by_three(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders of five configurations with three seeds each."""
+    make = run_maker(tmp_path_factory.mktemp("five"))
+    found = []
+    for place, model in enumerate(("painn", "egnn", "tfn", "gcn", "a_model_with_a_long_name")):
+        for seed in range(3):
+            run = make(model=model, seed=seed)
+            mae = 0.02 + 0.004 * place + 0.001 * ((seed * (place + 2)) % 3)
+            run.metrics(mae, parameters=10 ** (3 + place), main=["mae", "mse", "displacement"])
+            run.status("finished", took=100.0 * (5 - place))
+            found.append(run.path)
+    return found
+
+
+def run_maker(root: Path) -> Callable[..., RunBuilder]:
     """A builder of run folders: `make_run()` is finished and complete.
 
     `make_run("bare")` has a configuration only; "failed" and "running" stopped on the way.
@@ -247,7 +267,7 @@ def make_run(tmp_path: Path) -> Callable[..., RunBuilder]:
         for key, value in more.items():
             section, name = key.split("__")
             config[section][name] = value
-        parent = tmp_path / "runs" / "geometry" / model / "qm7"
+        parent = root / "runs" / "geometry" / model / "qm7"
         number = len(list(parent.glob("run_*"))) if parent.exists() else 0
         run = RunBuilder(parent / f"run_{number:03d}", config)
         if kind == "bare":

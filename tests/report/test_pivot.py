@@ -111,7 +111,7 @@ def test_text_markdown_json_and_page_have_the_table(grid: list[Path], tmp_path: 
         assert "train=50" in shown
         assert "0.560 ± 0.010" in shown
         assert "over 3 seeds" in shown
-    assert "| gin | 0.560 ± 0.010 | 0.910 ± 0.010 |" in comparison.to_markdown()
+    assert "| gin | **0.560 ± 0.010** | **0.910 ± 0.010** |" in comparison.to_markdown()
     tree = json.loads(json.dumps(comparison.to_json(), allow_nan=False))
     assert tree["pivots"][0]["values"] == [50, 400]
     assert tree["pivots"][0]["rows"][1]["cells"][1]["count"] == 3
@@ -151,7 +151,7 @@ def test_what_varies_within_a_model_makes_rows(nas_run: Callable[..., Path]) -> 
     (pivot,) = compare(runs).pivots
     assert labels(pivot.rows) == ["gin, width=32", "gin, width=16", "gcn, width=32", "forest"]
     assert pivot.rows[2].cells[1] is None
-    assert pivot.text_rows()[2][1:] == ["0.9", "–"]
+    assert pivot.text_rows()[2][1:] == ["0.9000", "–"]
     assert pivot.note == "one seed"
 
 
@@ -159,7 +159,7 @@ def test_unequal_seeds_are_told_in_every_cell(
     grid: list[Path], nas_run: Callable[..., Path]
 ) -> None:
     pivot = compare([*grid, nas_run("gcn", 100, 0, 0.5)]).pivots[0]
-    assert pivot.text_rows()[1][1:] == ["0.460 ± 0.010 (n=3)", "0.5 (n=1)", "0.810 ± 0.010 (n=3)"]
+    assert pivot.text_rows()[1][1:] == ["0.460 ± 0.010 (n=3)", "0.500 (n=1)", "0.810 ± 0.010 (n=3)"]
     assert "1 to 3 seeds" in pivot.note
 
 

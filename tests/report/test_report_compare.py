@@ -15,8 +15,8 @@ import yaml
 
 from graphwright.errors import RunError
 from graphwright.report.compare import compare
-from graphwright.report.grouping import Spread
 from graphwright.report.load import load_report
+from graphwright.report.spread import Spread, spread_texts
 
 
 def test_runs_that_differ_in_their_seed_only_are_one_group(make_run: Callable[..., Any]) -> None:
@@ -93,7 +93,7 @@ def test_labels_are_the_levels_that_tell_runs_apart(make_run: Callable[..., Any]
 def test_main_metrics_are_shown_and_others_when_asked_for(make_run: Callable[..., Any]) -> None:
     runs = [make_run(), make_run(model="egnn", mae=0.05)]
     comparison = compare([run.path for run in runs])
-    assert comparison.columns()[2:-3] == ["mae"]
+    assert comparison.columns()[2:-4] == ["mae"]
     assert "5 more metrics: --metrics all" in comparison.to_text()
     assert comparison.chosen("all") == comparison.metrics
     names = comparison.chosen("mse, displacement")
@@ -159,6 +159,62 @@ def test_nothing_to_compare_is_an_error() -> None:
 )
 def test_the_spread_decides_the_decimals(spread: Spread, shown: str) -> None:
     assert str(spread) == shown
+
+
+def test_a_column_has_the_same_decimals_but_loses_no_spread() -> None:
+    column = [Spread(0.92867, 0.0057, 3), Spread(0.91, 0.017, 3), Spread(0.7, 0.0000123, 3), None]
+    assert spread_texts(column) == [
+        "0.9287 ± 0.0057",
+        "0.9100 ± 0.0170",
+        "0.700000 ± 0.000012",
+        "–",
+    ]
+    assert spread_texts([Spread(0.02131, None, 1), Spread(0.4839, None, 1)]) == ["0.0213", "0.4839"]
+    assert spread_texts([Spread(12.0, 0.0, 3), Spread(7.0, 0.0, 3)]) == ["12 ± 0", "7 ± 0"]
+    assert spread_texts([Spread(math.nan, None, 2), Spread(1e-9, 1e-12, 3)])[0] == "NaN"
+
+
+def test_results_of_other_data_are_no_rivals(make_run: Callable[..., Any]) -> None:
+    runs = [make_run(seed=s, mae=0.02) for s in range(2)]
+    runs += [make_run(model="egnn", seed=s, mae=0.03 + s / 1e4) for s in range(2)]
+    runs += [make_run(model="gcn", seed=s, mae=0.4, data__source="other") for s in range(2)]
+    comparison = compare([run.path for run in runs])
+    assert [group.label for group in comparison.groups] == ["painn", "egnn", "gcn"]
+    assert [len(board.groups) for board in comparison.boards] == [2, 1]
+    assert [board.where for board in comparison.boards] == ["source=qm7", "source=other"]
+    assert comparison.bold("mae") == {"A"}  # one configuration alone is not the best of anything
+    assert "on the same data" in comparison.bold_note
+    rival = compare([run.path for run in runs[:4]]).boards[0].baselines[0]
+    assert rival[0] == "GCN"
+    assert rival[1].mean == pytest.approx(0.4404)
+
+
+def test_what_the_seeds_do_not_tell_from_the_best_is_bold(make_run: Callable[..., Any]) -> None:
+    maes = {"painn": (0.020, 0.030), "egnn": (0.021, 0.0302), "gcn": (0.060, 0.0701)}
+    runs = [
+        make_run(model=model, seed=seed, mae=mae)
+        for model, values in maes.items()
+        for seed, mae in enumerate(values)
+    ]
+    comparison = compare([run.path for run in runs])
+    assert comparison.bold("mae") == {"A", "B"}
+    assert comparison.bold("angle") == frozenset()  # nobody knows which way is better
+    assert "**0.0250 ± 0.0071**" in comparison.to_markdown()
+    assert "**" not in comparison.to_text()
+
+
+def test_names_of_variants_label_their_groups(make_run: Callable[..., Any]) -> None:
+    runs = [make_run(), make_run(seed=1), make_run(model="egnn", mae=0.05)]
+    paths = [run.path for run in runs]
+    names = {paths[0]: "ours", paths[1]: "ours", paths[2]: "theirs"}
+    assert [g.label for g in compare(paths, names=names).groups] == ["ours", "theirs"]
+    # a name that does not tell, or not all, is no label
+    assert compare(paths, names=dict.fromkeys(paths, "same")).groups[0].label == "painn"
+    assert compare(paths, names={paths[0]: "ours"}).groups[0].label == "painn"
+    lr = [make_run(training__epochs=n).path for n in (3, 4)]
+    both = {**names, lr[0]: "ours", lr[1]: "ours"}
+    labels = {group.label for group in compare([*paths, *lr], names=both).groups}
+    assert labels == {"ours, epochs=60", "ours, epochs=3", "ours, epochs=4", "theirs"}
 
 
 def test_more_groups_than_letters(make_run: Callable[..., Any]) -> None:

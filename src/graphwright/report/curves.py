@@ -12,10 +12,9 @@ from graphwright.report.lines import Line, line_chart
 from graphwright.report.load import RunReport, Series
 from graphwright.report.text import format_number
 
-__all__ = ["Curves", "OverlayRun", "family_curves", "learning_curves", "overlay_curves", "title_of"]
+__all__ = ["Curves", "family_curves", "learning_curves", "title_of", "x_axis_of"]
 
 MAIN_FIGURES = 6
-OVERLAY_VERTICES = 6000  # in all lines of an overlaid figure
 _TITLES = {
     "device_mem_mb": "Device memory (MB)",
     "epoch_s": "Seconds per epoch",
@@ -26,7 +25,22 @@ _TITLES = {
     "rss_mb": "Host memory (MB)",
     "samples_per_s": "Samples per second",
 }
-_ACRONYMS = {"mae", "mse", "rmse", "auc", "auroc", "auprc", "f1", "r2", "fpr", "tpr", "ece"}
+_ACRONYMS = {
+    "ap",
+    "mcc",
+    "nll",
+    "mae",
+    "mse",
+    "rmse",
+    "auc",
+    "auroc",
+    "auprc",
+    "f1",
+    "r2",
+    "fpr",
+    "tpr",
+    "ece",
+}
 _STAGE = re.compile(r"(train|val)_")
 _STAGED = re.compile(r"(train|val)_(.+?)(_step)?")
 
@@ -37,15 +51,6 @@ class Curves:
 
     main: tuple[Figure, ...]
     more: tuple[Figure, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverlayRun:
-    """A run in an overlaid figure: its group's letter and its colour's number."""
-
-    report: RunReport
-    letter: str
-    colour: int
 
 
 def title_of(name: str) -> str:
@@ -88,7 +93,7 @@ def family_curves(report: RunReport) -> tuple[Figure, ...]:
             families.setdefault(name.rsplit("/", 1)[0], []).append(series)
     figures = []
     for family, members in families.items():
-        label, chosen = _x_axis_of(members)
+        label, chosen = x_axis_of(members)
         lines = [
             Line(label=one.name.rsplit("/", 1)[1], xs=xs, ys=one.values, colour=i)
             for i, (one, xs) in enumerate(zip(members, chosen, strict=True))
@@ -96,43 +101,6 @@ def family_curves(report: RunReport) -> tuple[Figure, ...]:
         words = title_of(_STAGE.sub("", family).replace("/", "_"))
         figures.append(line_chart(family, words, lines, x_label=label))
     return tuple(figures)
-
-
-def overlay_curves(runs: Sequence[OverlayRun]) -> tuple[Figure, ...]:
-    """The same metric of every run in one figure, coloured and lettered by group."""
-    primaries = [f"val_{run.report.metrics.get('primary')}" for run in runs]
-    wanted = dict.fromkeys(["val_loss", "train_loss", *primaries, "lr", "grad_norm"])
-    return tuple(
-        _overlay(name, having)
-        for name in wanted
-        if (having := [run for run in runs if name in run.report.series])
-    )
-
-
-def _overlay(name: str, runs: Sequence[OverlayRun]) -> Figure:
-    label, chosen = _x_axis_of([run.report.series[name] for run in runs])
-    lettered: set[str] = set()
-    lines = []
-    for run, xs in zip(runs, chosen, strict=True):
-        # one letter a group: its other seeds have the same colour
-        end = "" if run.letter in lettered else run.letter
-        lettered.add(run.letter)
-        series = run.report.series[name]
-        seed = f" seed {run.report.seed}"
-        lines.append(
-            Line(
-                label=f"{run.letter}{seed}",
-                xs=xs,
-                ys=series.values,
-                colour=run.colour,
-                end_label=end,
-            )
-        )
-    stage = {"val": "Validation ", "train": "Training "}.get(name.split("_")[0], "")
-    base = title_of(name.split("_", 1)[1]) if stage else title_of(name)
-    title = f"{stage}{base[0].lower() + base[1:] if stage and base[1:2].islower() else base}"
-    most = max(60, OVERLAY_VERTICES // len(runs))
-    return line_chart(f"overlay_{name}", title, lines, x_label=label, most_vertices=most)
 
 
 def _sort_names(report: RunReport) -> tuple[list[str], list[str]]:
@@ -153,7 +121,7 @@ def _sort_names(report: RunReport) -> tuple[list[str], list[str]]:
 def _figure(report: RunReport, name: str) -> Figure:
     if name in report.series:
         series = report.series[name]
-        label, (xs,) = _x_axis_of([series])
+        label, (xs,) = x_axis_of([series])
         found = _STAGED.fullmatch(name)
         step = found and found[3]
         title = (
@@ -163,7 +131,7 @@ def _figure(report: RunReport, name: str) -> Figure:
         return line_chart(name, title, [line], x_label=label)
     stages = [s for s in ("train", "val") if f"{s}_{name}" in report.series]
     series_of = [report.series[f"{stage}_{name}"] for stage in stages]
-    label, chosen = _x_axis_of(series_of)
+    label, chosen = x_axis_of(series_of)
     best = _best(report, name)
     lines = [
         Line(
@@ -197,7 +165,7 @@ def _best(report: RunReport, name: str) -> int | None:
     return better(finite, key=values.__getitem__)
 
 
-def _x_axis_of(series: Sequence[Series]) -> tuple[str, list[tuple[int, ...]]]:
+def x_axis_of(series: Sequence[Series]) -> tuple[str, list[tuple[int, ...]]]:
     """Epochs where each epoch has one value, steps otherwise."""
     once = all(len(set(one.epochs)) == len(one.epochs) for one in series)
     if once and max((len(one.epochs) for one in series), default=0) > 1:

@@ -18,7 +18,17 @@ from graphwright.report.predictions import Scatter
 from graphwright.report.svg import Scale, coordinates, tag, text, tick_label
 from graphwright.report.text import format_number
 
-__all__ = ["Bar", "Figure", "bar_chart", "make_figure", "scatter_chart", "x_axis", "y_axis"]
+__all__ = [
+    "Bar",
+    "Figure",
+    "bar_chart",
+    "fit_label",
+    "label_width",
+    "make_figure",
+    "scatter_chart",
+    "x_axis",
+    "y_axis",
+]
 
 WIDTH = 360
 COLOURS = 8
@@ -98,9 +108,9 @@ def bar_chart(name: str, title: str, bars: Sequence[Bar], *, detail: str = "") -
         top = 34 * i
         begin, end = sorted((x(bar.start), x(bar.start + bar.length)))
         kind = "strong" if bar.strong else "plain"
-        room = WIDTH - 14 - _label_width(bar.value, strong=bar.strong)
+        room = WIDTH - 14 - label_width(bar.value, strong=bar.strong)
         parts += [
-            text(_shortened(bar.label, room, strong=bar.strong), 0, top + 13, f"bar-label {kind}"),
+            text(fit_label(bar.label, room, strong=bar.strong), 0, top + 13, f"bar-label {kind}"),
             text(bar.value, WIDTH, top + 13, f"bar-value {kind}", "end"),
             tag("rect", class_="track", x=0, y=top + 19, width=WIDTH, height=7, rx=3.5),
             tag(
@@ -155,17 +165,17 @@ def x_axis(x: Scale, bottom: float, label: str) -> list[Markup]:
     return parts
 
 
-def _shortened(label: str, room: float, *, strong: bool) -> str:
+def fit_label(label: str, room: float, *, strong: bool) -> str:
     """A label that stays clear of the number beside it."""
-    if _label_width(label, strong=strong) <= room:
+    if label_width(label, strong=strong) <= room:
         return label
     kept = len(label)
-    while kept > 1 and _label_width(f"{label[:kept]}…", strong=strong) > room:
+    while kept > 1 and label_width(f"{label[:kept]}…", strong=strong) > room:
         kept -= 1
     return f"{label[:kept].rstrip()}…"
 
 
-def _label_width(label: str, *, strong: bool) -> float:
+def label_width(label: str, *, strong: bool) -> float:
     """User units, rather too many: nobody knows the font of the reader's browser."""
     wide = sum(_WIDE if char in _WIDE_ONES else _NARROW if char in _NARROW_ONES else 1.0
                for char in label)  # fmt: skip

@@ -8,53 +8,29 @@ import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from graphwright.config.io import flatten
 from graphwright.report.load import RunReport
-from graphwright.report.text import format_number, format_value
+from graphwright.report.spread import Spread
+from graphwright.report.text import format_value
 
 __all__ = [
     "Group",
-    "Spread",
     "canonical",
+    "data_settings",
     "differing_keys",
+    "group_json",
     "group_runs",
+    "run_json",
     "seed_values",
     "short_key",
     "telling_settings",
 ]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation (n - 1; None for one value) over the seeds of a group."""
-
-    mean: float
-    sd: float | None
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value or more, one a seed; NaN if any is not finite."""
-        if len(values) == 1:
-            return cls(values[0], None, 1)
-        if not all(map(math.isfinite, values)):
-            return cls(math.nan, None, len(values))
-        return cls(statistics.fmean(values), statistics.stdev(values), len(values))
-
-    def __str__(self) -> str:
-        if self.sd is None or not math.isfinite(self.sd) or not math.isfinite(self.mean):
-            return format_number(self.mean)
-        if self.sd == 0:
-            return f"{format_number(self.mean)} ± 0"
-        # the standard deviation says how many decimals of the mean mean anything
-        decimals = 1 - int(f"{self.sd:.1e}".split("e")[1])
-        if not 0 <= decimals <= 8:
-            return f"{format_number(self.mean)} ± {format_number(self.sd, 2)}"
-        return f"{self.mean:,.{decimals}f} ± {self.sd:,.{decimals}f}"
+SAME_DATA = ("data.source", "data.split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,19 +64,31 @@ class Group:
         return statistics.fmean(times) if times else None
 
 
-def group_runs(reports: Sequence[RunReport], primary: Mapping[str, bool]) -> tuple[Group, ...]:
-    """Group runs and sort the groups by task, then best first; those without results go last.
+def group_runs(
+    reports: Sequence[RunReport],
+    primary: Mapping[str, bool],
+    names: Mapping[Path, str] | None = None,
+) -> tuple[Group, ...]:
+    """Group runs and sort the groups by task, by data, then best first; without results go last.
 
     Args:
         reports: the runs, in any order.
         primary: name of each primary metric to whether higher is better.
+        names: of runs by their folders, such as the variants of a sweep; they label a group where
+            all its runs have one and no other group has the same.
     """
     by_key: dict[str, list[RunReport]] = {}
     for report in reports:
         by_key.setdefault(_group_key(report), []).append(report)
     members = list(by_key.values())
     settings = [_settings(flatten(group[0].config)) for group in members]
-    return _sorted(members, differing_keys(settings), primary)
+    labels = _labels(members, differing_keys(settings), names or {})
+    return _sorted(members, settings, labels, primary)
+
+
+def data_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What two configurations must share for their results to be compared: task, data, split."""
+    return {k: v for k, v in settings.items() if k == "task" or k.startswith(SAME_DATA)}
 
 
 def differing_keys(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -134,25 +122,28 @@ def _group_key(report: RunReport) -> str:
 
 
 def _sorted(
-    members: Sequence[Sequence[RunReport]], differing: Sequence[str], primary: Mapping[str, bool]
+    members: Sequence[Sequence[RunReport]],
+    settings: Sequence[dict[str, Any]],
+    labels: Sequence[str],
+    primary: Mapping[str, bool],
 ) -> tuple[Group, ...]:
-    labels = _labels(members, differing)
     spreads = [_spreads(group) for group in members]
+    data = [canonical(data_settings(one)) for one in settings]
 
-    def rank(i: int) -> tuple[str, bool, float]:
-        task = members[i][0].task
+    def rank(i: int) -> tuple[str, int, bool, float]:
+        where = members[i][0].task, data.index(data[i])
         name = next((name for name in primary if name in spreads[i]), "")
         spread = spreads[i].get(name)
         if spread is None or math.isnan(spread.mean):
-            return task, True, 0.0
-        return task, False, -spread.mean if primary[name] else spread.mean
+            return *where, True, 0.0
+        return *where, False, -spread.mean if primary[name] else spread.mean
 
     return tuple(
         Group(
             letter=_letter(place),
             label=labels[i],
             reports=tuple(sorted(members[i], key=lambda r: (str(r.seed).zfill(20), r.name))),
-            settings=_settings(flatten(members[i][0].config)),
+            settings=settings[i],
             metrics=spreads[i],
         )
         for place, i in enumerate(sorted(range(len(members)), key=rank))
@@ -178,11 +169,11 @@ def seed_values(name: str, reports: Sequence[RunReport]) -> dict[str, float]:
     }
 
 
-def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) -> list[str]:
-    """What tells the groups apart: levels of their folders, then settings, then names of runs."""
-    folders = [tuple(group[0].name.split("/")[:-1]) for group in members]
-    places = _telling_levels(folders)
-    labels = ["/".join(folder[k] for k in places if k < len(folder)) for folder in folders]
+def _labels(
+    members: Sequence[Sequence[RunReport]], differing: Sequence[str], names: Mapping[Path, str]
+) -> list[str]:
+    """Names of their own, or levels of their folders; then settings, then names of runs."""
+    labels = _own_names(members, names) or _levels(members)
     settings = [flatten(group[0].config) for group in members]
     for label in [label for label, count in Counter(labels).items() if count > 1]:
         same = [i for i, other in enumerate(labels) if other == label]
@@ -197,12 +188,36 @@ def _labels(members: Sequence[Sequence[RunReport]], differing: Sequence[str]) ->
     ]
 
 
+def _own_names(members: Sequence[Sequence[RunReport]], names: Mapping[Path, str]) -> list[str]:
+    """Empty unless each group has one name, and not all the same."""
+    own = [{names.get(report.path, "") for report in group} for group in members]
+    if any(len(one) > 1 or "" in one for one in own) or len(set().union(*own)) < 2:
+        return []
+    return [min(one) for one in own]
+
+
+def _levels(members: Sequence[Sequence[RunReport]]) -> list[str]:
+    folders = [tuple(group[0].name.split("/")[:-1]) for group in members]
+    places = _telling_levels(folders)
+    return ["/".join(folder[k] for k in places if k < len(folder)) for folder in folders]
+
+
 def _telling_levels(folders: Sequence[tuple[str, ...]]) -> list[int]:
-    """Places at which folders differ; all of them where they differ in depth or in nothing."""
+    """As few places as tell the folders apart; all where they differ in depth or in nothing."""
     depth = max(map(len, folders), default=0)
+    places = list(range(depth))
     if len({len(folder) for folder in folders}) > 1 or len(set(folders)) == 1:
-        return list(range(depth))
-    return [k for k in range(depth) if len({folder[k] for folder in folders}) > 1]
+        return places
+
+    def kinds(chosen: Sequence[int]) -> int:
+        return len({tuple(folder[k] for k in chosen) for folder in folders})
+
+    # the last levels say least of the model: they are tried first
+    for place in reversed(range(depth)):
+        fewer = [k for k in places if k != place]
+        if kinds(fewer) == len(set(folders)):
+            places = fewer
+    return places
 
 
 def telling_settings(
@@ -220,3 +235,31 @@ def telling_settings(
         [f"{short_key(key, differing)}={format_value(one.get(key))}" for key in told]
         for one in settings
     ]
+
+
+def group_json(group: Group) -> dict[str, Any]:
+    """JSON values, but for numbers that are not finite."""
+    return {
+        "letter": group.letter,
+        "label": group.label,
+        "runs": [str(report.path) for report in group.reports],
+        "seeds": [report.seed for report in group.reports],
+        "settings": group.settings,
+        "metrics": {
+            name: {"mean": spread.mean, "sd": spread.sd, "count": spread.count}
+            for name, spread in group.metrics.items()
+        },
+    }
+
+
+def run_json(report: RunReport) -> dict[str, Any]:
+    """JSON values, but for numbers that are not finite."""
+    return {
+        "path": str(report.path),
+        "name": report.name,
+        "task": report.task,
+        "state": report.state,
+        "seed": report.seed,
+        "duration_s": report.duration_s,
+        "metrics": report.scalars,
+    }

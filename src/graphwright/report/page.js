@@ -1,4 +1,4 @@
-// Nothing here is needed to read the page: values under the pointer, and printing of closed parts.
+// Nothing here is needed to read the page: values under the pointer, sorting, copying, printing.
 "use strict";
 const short = (v) => (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e6) ? v.toExponential(2) : Number(v.toPrecision(3)).toLocaleString("en"));
 const invert = (scale, at) => {
@@ -30,7 +30,57 @@ for (const chart of document.querySelectorAll("svg[data-x]")) {
   });
   chart.addEventListener("pointerleave", () => { tip?.remove(); tip = null; });
 }
+// tables: a click on a heading sorts, a third one restores the order of the file
+const value = (cell) => {
+  const given = cell?.dataset.v ?? cell?.textContent.replace(/[−–]/g, "-").replace(/,/g, "") ?? "";
+  return given === "" || Number.isNaN(parseFloat(given)) ? null : parseFloat(given);
+};
+const collator = new Intl.Collator("en", { numeric: true });
+for (const table of document.querySelectorAll("table.sort")) {
+  const body = table.tBodies[0], original = [...body.rows], heads = [...table.tHead.rows[0].cells];
+  if (original.length < 2) continue;
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button"; button.className = "order";
+    button.append(...head.childNodes); head.append(button);
+    button.addEventListener("click", () => {
+      const next = { none: "ascending", ascending: "descending", descending: "none" }[head.ariaSort ?? "none"];
+      for (const other of heads) other.removeAttribute("aria-sort");
+      const numeric = original.some((row) => row.cells[column].classList.contains("n") && value(row.cells[column]) !== null);
+      const sign = next === "descending" ? -1 : 1;
+      const rows = original.map((row) => ({ row, key: numeric ? value(row.cells[column]) : row.cells[column].textContent }));
+      if (next !== "none") {
+        head.setAttribute("aria-sort", next);
+        rows.sort((a, b) => (a.key === null) - (b.key === null) || sign * (numeric ? a.key - b.key : collator.compare(a.key, b.key)));
+      }
+      body.append(...rows.map(({ row }) => row));
+    });
+  });
+}
+// the legend: one configuration, or several, in front of the others
+const picks = [...document.querySelectorAll(".pick")];
+const pick = (letters) => {
+  document.body.classList.toggle("picked", letters.length > 0);
+  for (const part of document.querySelectorAll("svg [data-g]")) part.classList.toggle("on", letters.includes(part.dataset.g));
+};
+const pressed = () => picks.filter((one) => one.ariaPressed === "true").map((one) => one.dataset.g);
+for (const one of picks) {
+  one.addEventListener("click", () => { one.ariaPressed = String(one.ariaPressed !== "true"); pick(pressed()); });
+  one.addEventListener("pointerenter", (event) => { if (event.pointerType === "mouse") pick([...pressed(), one.dataset.g]); });
+  one.addEventListener("pointerleave", () => pick(pressed()));
+}
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const text = button.closest(".copy").querySelector("pre"), words = button.textContent;
+    getSelection().selectAllChildren(text);
+    let done = true;
+    try { await navigator.clipboard.writeText(text.textContent); } catch { done = document.execCommand("copy"); }
+    button.textContent = done ? "Copied" : "Selected: press Ctrl+C";
+    setTimeout(() => { button.textContent = words; }, 1600);
+  });
+}
 const reveal = () => { const run = document.getElementById(decodeURIComponent(location.hash.slice(1))); if (run?.tagName === "DETAILS") run.open = true; };
 addEventListener("hashchange", reveal);
 reveal();
-addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("details")) details.open = true; });
+addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("details:not(.run, .shut)")) details.open = true; });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,17 @@ from markupsafe import Markup
 
 from graphwright.errors import RunError
 from graphwright.report.compare import Comparison, compare
-from graphwright.report.curves import overlay_curves, title_of
+from graphwright.report.curves import title_of
 from graphwright.report.figures import Figure
 from graphwright.report.load import RunReport, load_report
-from graphwright.report.overview import comparison_title, group_ranking, overlay_runs
+from graphwright.report.overview import (
+    Overview,
+    breakable,
+    comparison_title,
+    overview_of,
+    pick_runs,
+    uncapitalised,
+)
 from graphwright.report.results import Table, as_number
 from graphwright.report.text import format_value, table_texts
 from graphwright.report.views import RunView, view_of
@@ -30,12 +37,15 @@ MOST_METRICS = 3
 _HERE = Path(__file__).parent
 
 
-def write_report(runs: Sequence[Path | str], out: Path | str) -> Path:
+def write_report(
+    runs: Sequence[Path | str], out: Path | str, *, names: Mapping[Path, str] | None = None
+) -> Path:
     """Write the page of one run, or of several compared, and draw the figures of each run.
 
     Args:
         runs: run folders; their state does not matter.
         out: the HTML file; its folder is made if missing.
+        names: of runs by their folders; see `compare`.
 
     Returns:
         The path of the file written.
@@ -50,23 +60,26 @@ def write_report(runs: Sequence[Path | str], out: Path | str) -> Path:
     for report in reports:
         _draw(report)
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(out, render_page(reports))
+    write_text_atomic(out, render_page(reports, names=names))
     return out
 
 
-def render_page(reports: Sequence[RunReport]) -> str:
+def render_page(reports: Sequence[RunReport], *, names: Mapping[Path, str] | None = None) -> str:
     """The HTML of the page. Of several runs as many are shown in full as fit (24 at most)."""
-    several = len(reports) > 1
-    context = _several(compare(reports)) if several else _single(reports[0])
     template = environment().get_template("page.html")
     version = metadata.version("graphwright")
-    page = template.render(version=version, **context)
-    while len(page.encode()) > MOST_BYTES and len(context["views"]) > 1:
-        fewer = len(context["views"]) // 2
-        context["left_out"] += len(context["views"]) - fewer
-        context["views"] = context["views"][:fewer]
-        page = template.render(version=version, **context)
-    return page
+    if len(reports) == 1:
+        return template.render(version=version, **_single(reports[0]))
+    context = _several(compare(reports, names=names))
+    bare = len(template.render(version=version, **context, **_runs_in_full(context, 0)).encode())
+    full = FULL_RUNS
+    while True:
+        page = template.render(version=version, **context, **_runs_in_full(context, full))
+        size = len(page.encode())
+        if size <= MOST_BYTES or full < 1:
+            return page
+        each = (size - bare) / min(full, len(reports))
+        full = min(full - 1, int(0.97 * max(0, MOST_BYTES - bare) / each))
 
 
 def write_figures(report: RunReport) -> list[Path]:
@@ -121,25 +134,38 @@ def _single(report: RunReport) -> dict[str, Any]:
 
 
 def _several(comparison: Comparison) -> dict[str, Any]:
-    runs = overlay_runs(comparison)
-    shown = runs[:FULL_RUNS]
-    views = [
-        view_of(
-            run.report, anchor=f"run-{i}-", share=len(shown), letter=run.letter, colour=run.colour
-        )
-        for i, run in enumerate(shown)
-    ]
-    overlay, main = overlay_curves(runs), comparison.main
+    main = comparison.main
+    shown = main if len(main) > 1 else comparison.metrics[:MOST_METRICS]
+    overview = overview_of(comparison, shown)
     return {
         "title": comparison_title(comparison),
         "comparison": comparison,
-        "ranking": group_ranking(comparison),
-        "overlay": overlay,
-        "views": views,
-        "left_out": len(runs) - len(shown),
-        "shown": main if len(main) > 1 else comparison.metrics[:MOST_METRICS],
-        "navigation": _comparison_navigation(comparison, overlay),
+        "overview": overview,
+        "shown": shown,
+        "prepared": {},
+        "labels": {group.letter: group.label for group in comparison.groups},
+        "navigation": _comparison_navigation(comparison, overview),
     }
+
+
+def _runs_in_full(context: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """Views of as many runs; they are kept in the context, for another number of them."""
+    comparison: Comparison = context["comparison"]
+    overview: Overview = context["overview"]
+    chosen, kept = pick_runs(comparison.groups, most), context["prepared"]
+    for group, report in chosen:
+        if report.name not in kept:
+            kept[report.name] = view_of(
+                report,
+                anchor=f"run-{comparison.reports.index(report)}-",
+                # where runs are left out, those shown get no room for curves that matter less
+                share=len(comparison.reports),
+                letter=group.letter,
+                colour=overview.colours[group.letter],
+            )
+    shown = {id(report) for _, report in chosen}
+    left_out = [report.name for report in comparison.reports if id(report) not in shown]
+    return {"views": [kept[report.name] for _, report in chosen], "left_out": left_out}
 
 
 def _navigation(view: RunView) -> list[tuple[str, str]]:
@@ -158,15 +184,15 @@ def _navigation(view: RunView) -> list[tuple[str, str]]:
     return [(key, key.capitalize()) for key, there in present.items() if there]
 
 
-def _comparison_navigation(
-    comparison: Comparison, overlay: Sequence[Figure]
-) -> list[tuple[str, str]]:
-    parts = [("comparison", "Comparison")]
+def _comparison_navigation(comparison: Comparison, overview: Overview) -> list[tuple[str, str]]:
+    parts = [("comparison", "Results")]
+    parts += [("rankings", "Rankings")] if overview.rankings else []
     parts += [("pivots", "Models")] if comparison.pivots else []
     parts += [("paired", "Differences")] if comparison.paired else []
-    parts += [("differences", "What differs")] if comparison.differences else []
-    parts += [("curves", "Curves")] if overlay else []
-    return [*parts, ("runs", "Each run")]
+    parts += [("cost", "Cost")] if len(comparison.groups) > 1 else []
+    parts += [("curves", "Curves")] if overview.overlay else []
+    parts += [("differences", "Settings")] if comparison.differences else []
+    return [*parts, ("runs", "Runs")]
 
 
 def environment() -> Environment:
@@ -179,6 +205,8 @@ def environment() -> Environment:
     )
     environment.filters["value"] = format_value
     environment.filters["title_of"] = title_of
+    environment.filters["breakable"] = breakable
+    environment.filters["uncapitalised"] = uncapitalised
     environment.tests["not_finite"] = _is_not_finite
     environment.tests["digest"] = _is_digest
     environment.globals["numeric_column"] = _numeric_column

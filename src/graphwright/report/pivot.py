@@ -8,26 +8,27 @@ needs no name. What differs within a model makes rows of its own.
 from __future__ import annotations
 
 import math
-import statistics
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from graphwright.report.blocks import Block
+from graphwright.report.boards import baseline_spreads
 from graphwright.report.grouping import (
     Group,
-    Spread,
     canonical,
+    data_settings,
     differing_keys,
     short_key,
     telling_settings,
 )
-from graphwright.report.text import MISSING, format_value, is_number
+from graphwright.report.spread import Spread, spread_texts
+from graphwright.report.text import format_value, is_number
 
 __all__ = ["Pivot", "PivotRow", "pivot_tables"]
 
 MODEL = "model.name"
-SAME_DATA = ("data.source", "data.split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +82,33 @@ class Pivot:
 
     def text_rows(self) -> list[list[str]]:
         """One row of text a model; where cells differ in seeds, how many each is over."""
-        counts = {cell.count for row in self.rows for cell in row.cells if cell is not None}
-        return [[row.label, *(_cell(c, len(counts) > 1) for c in row.cells)] for row in self.rows]
+        cells = [cell for row in self.rows for cell in row.cells]
+        counted = len({cell.count for cell in cells if cell is not None}) > 1
+        texts = [
+            f"{shown} (n={cell.count})" if counted and cell is not None else shown
+            for cell, shown in zip(cells, spread_texts(cells), strict=True)
+        ]
+        width = len(self.values)
+        return [[row.label, *texts[i * width : (i + 1) * width]] for i, row in enumerate(self.rows)]
+
+    def block(self, key: str) -> Block:
+        """As a table with its remarks."""
+        rows = self.text_rows()
+        bold = {
+            (r, c + 1)
+            for r, row in enumerate(self.rows)
+            for c, cell in enumerate(row.cells)
+            if cell is not None and cell.mean == self.best[c]
+        }
+        return Block(
+            key=key,
+            title=self.title,
+            columns=self.columns(),
+            rows=rows,
+            notes=[self.note],
+            bold=frozenset(bold),
+            bold_note="Bold: the best of each column.",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, but for numbers that are not finite."""
@@ -105,8 +131,8 @@ class Pivot:
 def pivot_tables(groups: Sequence[Group], primary: Mapping[str, bool]) -> tuple[Pivot, ...]:
     """A table for each data set on which models were compared at several values of a number.
 
-    The number is the setting of which most groups have a twin that differs in nothing else;
-    settings of the data come before others. A seed is none.
+    The number is the setting of which most groups, and half of all at least, have a twin that
+    differs in nothing else; settings of the data come before others. A seed is none.
 
     Args:
         groups: of runs that differ in nothing but their seed.
@@ -147,7 +173,7 @@ def _find_key(groups: Sequence[Group]) -> str | None:
             continue
         others = [canonical({k: v for k, v in one.items() if k != key}) for one in settings]
         twins = sum(count for count in Counter(others).values() if count > 1)
-        if twins:
+        if 2 * twins >= len(groups) and twins:
             found.append((key.startswith("data."), twins, key))
     # the first of equals, in the order of the configuration
     return max(found, key=lambda entry: entry[:2])[2] if found else None
@@ -155,8 +181,7 @@ def _find_key(groups: Sequence[Group]) -> str | None:
 
 def _data_set(group: Group, key: str) -> dict[str, Any]:
     """What two runs must share to be compared with each other."""
-    same = {k: v for k, v in group.settings.items() if k.startswith(SAME_DATA) and k != key}
-    return {"task": group.settings.get("task"), **same}
+    return {k: v for k, v in data_settings(group.settings).items() if k != key}
 
 
 def _split(groups: Sequence[Group], identity: Any) -> list[list[Group]]:
@@ -209,29 +234,12 @@ def _within_models(groups: Sequence[Group], key: str) -> list[str]:
 def _baselines(
     groups: Sequence[Group], key: str, values: Sequence[float], metric: str
 ) -> dict[str, tuple[Spread | None, ...]]:
-    """The other rows of the runs' own tables. Runs of one seed tell the same: the mean of them."""
-    found: dict[str, dict[float, dict[str, list[float]]]] = {}
-    for group in groups:
-        for name, seed, number in _rivals(group, metric):
-            by_seed = found.setdefault(name, {}).setdefault(group.settings[key], {})
-            by_seed.setdefault(seed, []).append(number)
-    return {
-        name: tuple(
-            Spread.of([statistics.fmean(told) for told in by_value[value].values()])
-            if value in by_value
-            else None
-            for value in values
-        )
-        for name, by_value in found.items()
+    by_value = {
+        value: baseline_spreads([g for g in groups if g.settings[key] == value], metric)
+        for value in values
     }
-
-
-def _rivals(group: Group, metric: str) -> Iterator[tuple[str, str, float]]:
-    for report in group.reports:
-        head = report.headline
-        if head is not None and head.metric == metric:
-            for name, number in head.rivals:
-                yield name, str(report.seed), number
+    names = dict.fromkeys(name for spreads in by_value.values() for name in spreads)
+    return {name: tuple(by_value[value].get(name) for value in values) for name in names}
 
 
 def _rank(row: PivotRow, higher: bool) -> tuple[int, float]:
@@ -240,9 +248,3 @@ def _rank(row: PivotRow, higher: bool) -> tuple[int, float]:
         if cell is not None and math.isfinite(cell.mean):
             return place, -cell.mean if higher else cell.mean
     return len(row.cells), 0.0
-
-
-def _cell(cell: Spread | None, counted: bool) -> str:
-    if cell is None:
-        return MISSING
-    return f"{cell} (n={cell.count})" if counted else str(cell)

@@ -11,7 +11,24 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-__all__ = ["Scale", "coordinates", "linear_ticks", "log_ticks", "tag", "text", "tick_label"]
+__all__ = [
+    "Scale",
+    "coordinates",
+    "linear_ticks",
+    "log_ticks",
+    "marker",
+    "tag",
+    "text",
+    "tick_label",
+]
+
+_CORNERS = {1: (4, 45.0), 2: (3, -90.0), 3: (4, 0.0), 4: (3, 90.0), 6: (5, -90.0)}
+_ARM, _HALF = 1.2, 0.42
+_PLUS = (
+    (_HALF, -_ARM), (_HALF, -_HALF), (_ARM, -_HALF), (_ARM, _HALF), (_HALF, _HALF), (_HALF, _ARM),
+    (-_HALF, _ARM), (-_HALF, _HALF), (-_ARM, _HALF), (-_ARM, -_HALF), (-_HALF, -_HALF),
+    (-_HALF, -_ARM),
+)  # fmt: skip
 
 
 def tag(name: str, *children: Markup | str, **attributes: object) -> Markup:
@@ -37,6 +54,25 @@ def coordinates(xs: Sequence[float], ys: Sequence[float]) -> str:
     return "M" + "L".join(f"{_number(x)} {_number(y)}" for x, y in zip(xs, ys, strict=True))
 
 
+def marker(kind: int, x: float, y: float, r: float) -> str:
+    """Path data of one of eight shapes around (x, y), told apart without colour.
+
+    Circle, square, triangle, diamond, triangle on its tip, plus, pentagon, cross; from the ninth on
+    shifted by one, so that a colour that comes again has another shape.
+    """
+    kind = (kind + kind // 8) % 8
+    if kind == 0:
+        return f"M{x - r:.1f} {y:.1f}a{r:g} {r:g} 0 1 0 {2 * r:g} 0a{r:g} {r:g} 0 1 0 -{2 * r:g} 0Z"
+    if kind in _CORNERS:
+        count, first = _CORNERS[kind]
+        turns = [math.radians(first + 360 * i / count) for i in range(count)]
+        points = [(1.25 * r * math.cos(turn), 1.25 * r * math.sin(turn)) for turn in turns]
+    else:
+        cos, sin = (1.0, 0.0) if kind == 5 else (math.sqrt(0.5), math.sqrt(0.5))
+        points = [(r * (cos * u - sin * v), r * (sin * u + cos * v)) for u, v in _PLUS]
+    return coordinates([x + u for u, _ in points], [y + v for _, v in points]) + "Z"
+
+
 @dataclass(frozen=True)
 class Scale:
     """Maps data [low, high] to user units [start, end]; logarithmic where `log`."""
@@ -56,7 +92,7 @@ class Scale:
 
     def ticks(self, count: int = 5) -> list[float]:
         """About `count` round values inside the domain."""
-        if self.log:
+        if self.log and self.high > 6 * self.low:
             return log_ticks(self.low, self.high)
         return linear_ticks(self.low, self.high, count)
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from graphwright.report.results import parse_tables
 from graphwright.report.text import format_number
 from graphwright.runs.index import RunSummary
+from graphwright.runs.queue import jobs_for_list
 
 __all__ = ["print_report", "print_runs"]
 
@@ -35,9 +36,12 @@ def print_report(report: Mapping[str, Any]) -> None:
 
 
 def print_runs(runs: Iterable[RunSummary]) -> None:
-    """One line a run: state, when, how long, main metric."""
-    drawn = _table("", ("run", "state", "started", "seconds", "config", "metric"))
-    for run in runs:
+    """One line a run: state, when, how long, main metric; its job, where one is in a queue."""
+    listed = list(runs)
+    jobs = jobs_for_list([run.path for run in listed])
+    columns = ("state", *(("job",) if jobs else ()), "started", "seconds", "config", "metric")
+    drawn = _table("", ("run", *columns))
+    for run in listed:
         place = "/".join((*run.levels, run.name))
         started = (
             datetime.fromtimestamp(run.started).isoformat(" ", "seconds") if run.started else ""
@@ -45,7 +49,9 @@ def print_runs(runs: Iterable[RunSummary]) -> None:
         main = run.metrics.get(run.primary or "")
         metric = "" if main is None else f"{run.primary}={format_number(main)}"
         seconds = "" if run.duration is None else f"{run.duration:.0f}"
-        drawn.add_row(place, run.state, started, seconds, (run.digest or "")[:8], metric)
+        job = (jobs.get(run.path, ""),) if jobs else ()
+        digest = (run.digest or "")[:8]
+        drawn.add_row(place, run.state, *job, started, seconds, digest, metric)
     _console().print(drawn)
 
 

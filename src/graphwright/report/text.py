@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeGuard
 
 __all__ = [
@@ -117,11 +117,21 @@ def markdown_escape(text: object) -> str:
     return _MARKDOWN_SPECIAL.sub(r"\\\g<0>", line)  # a "_" inside a word means nothing
 
 
-def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table; columns whose values are all numbers are right-aligned."""
+def markdown_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    bold: Collection[tuple[int, int]] = (),
+) -> str:
+    """A Markdown table; columns whose values are all numbers are right-aligned.
+
+    `bold` holds (row, column) of the cells in bold.
+    """
     right = _numeric_columns(len(columns), rows)
     rule = ["---:" if numeric else "---" for numeric in right]
     body = [[markdown_escape(cell) for cell in row] for row in table_texts(columns, rows)]
+    for r, c in bold:
+        body[r][c] = f"**{body[r][c]}**"
     lines = [[markdown_escape(column) for column in columns], rule, *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
