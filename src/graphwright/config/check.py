@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -27,7 +28,7 @@ def check(schema: type[C], tree: Mapping[str, Any], *, where: object = None) -> 
     """
     _check_version(tree, where)
     _check_finite(tree, where)
-    adapter = _adapter(schema)
+    adapter: TypeAdapter[C] = _adapter(schema)  # type: ignore[arg-type] # a class is hashable
     try:
         # JSON mode is the strict mode in which lists may become tuples and mappings dataclasses
         config = adapter.validate_json(json.dumps(tree), strict=True)
@@ -40,7 +41,8 @@ def check(schema: type[C], tree: Mapping[str, Any], *, where: object = None) -> 
     return config
 
 
-def _adapter(schema: type[C]) -> TypeAdapter[C]:
+@cache
+def _adapter(schema: type[Any]) -> TypeAdapter[Any]:
     strict = ConfigDict(extra="forbid", strict=True)
     for section in {schema, *_dataclasses_in(schema, set())}:
         # pydantic reads this attribute from standard dataclasses; it changes nothing else
