@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from contract_battery import CONTRACTS
 from contract_case import Case
+from rank_pair import RankPair, rank_pair
 
 from graphwright.training.feed import Feed
 
@@ -41,3 +42,10 @@ def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(Feed, "advance", counting)
 
     return arrange
+
+
+@pytest.fixture(scope="session")
+def pair() -> Iterator[RankPair]:
+    """Two processes that train together."""
+    with rank_pair() as found:
+        yield found

@@ -71,6 +71,7 @@ class TrainingConfig:
     ema_decay: Unit = 0.0  # exponential moving average of the weights; 0 is off
     early_stopping: Count = 0  # validations without improvement before the end; 0 is off
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: PositiveInt = 1  # processes that share the training, each with a device of its own
     precision: Literal["32", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64"] = "32"
     threads: Count = 0  # CPU threads; 0 leaves torch's choice
     deterministic: bool = True

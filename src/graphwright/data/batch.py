@@ -5,9 +5,10 @@ Shapes: B = graphs, N = nodes of all graphs, E = edges of all graphs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import accumulate
 from typing import Any, Self
 
 import numpy as np
@@ -142,6 +143,28 @@ class GraphBatch(TensorBatch):
             graphs=_fields(graphs, num_graphs),
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One batch of several, graphs in their order; fields that not all have are left out.
+
+        `index` counts from 0: the graphs may come from several sources.
+
+        Args:
+            parts: at least one, all on one device.
+        """
+        nodes, edges = _bounds([p.num_nodes for p in parts]), _bounds([p.num_edges for p in parts])
+        ends = [part.edge_index + start for part, start in zip(parts, nodes, strict=False)]
+        return cls(
+            edge_index=torch.cat(ends, dim=1),
+            node_ptr=_joined_pointers([part.node_ptr for part in parts], nodes),
+            edge_ptr=_joined_pointers([part.edge_ptr for part in parts], edges),
+            index=torch.arange(sum(part.num_graphs for part in parts), device=parts[0].device),
+            num_nodes=nodes[-1],
+            nodes=_joined([part.nodes for part in parts]),
+            edges=_joined([part.edges for part in parts]),
+            graphs=_joined([part.graphs for part in parts]),
+        )
+
     def __repr__(self) -> str:
         def shapes(fields: dict[str, Tensor]) -> str:
             return ", ".join(f"{name}{list(tensor.shape)}" for name, tensor in fields.items())
@@ -156,6 +179,20 @@ class GraphBatch(TensorBatch):
 def _owners(ptr: Tensor, total: int) -> Tensor:
     graphs = torch.arange(len(ptr) - 1, device=ptr.device)
     return torch.repeat_interleave(graphs, ptr.diff(), output_size=total)
+
+
+def _bounds(counts: Sequence[int]) -> list[int]:
+    return [0, *accumulate(counts)]
+
+
+def _joined_pointers(pointers: Sequence[Tensor], starts: Sequence[int]) -> Tensor:
+    moved = [ptr[1:] + start for ptr, start in zip(pointers, starts, strict=False)]
+    return torch.cat([pointers[0][:1], *moved])
+
+
+def _joined(fields: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    common = [name for name in fields[0] if all(name in one for one in fields)]
+    return {name: torch.cat([one[name] for one in fields]) for name in common}
 
 
 def _tensor(value: Any) -> Tensor:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from graphwright.data.plan import BatchPlan
+from graphwright.data.plan import BatchPlan, shard
 from graphwright.data.source import Batch, IndexArray, SampleSource
 from graphwright.errors import BundleError, ConfigError
 
@@ -48,9 +48,9 @@ class Loader:
         persistent_workers: keep those processes from epoch to epoch.
         prefetch_factor: batches that each process fetches ahead.
         pin_memory: page-locked batches for non-blocking copies; nothing happens without CUDA.
-        rank: this process, among those that share an epoch.
-        world_size: number of these processes. Each has the same number of batches, no sample is
-            left out and none is seen twice.
+        rank: this process, among those that share every batch.
+        world_size: number of these processes. Each gets its piece of each batch (`plan.shard`), or,
+            where a batch has fewer samples than there are processes, a stand-in for none.
 
     Raises:
         ConfigError: settings that make no sense.
@@ -90,9 +90,8 @@ class Loader:
             weights=None if weights is None else np.asarray(weights, np.float64),
             drop_last=drop_last,
             select=select,
-            world_size=world_size,
         )
-        self.rank = rank
+        self.rank, self.world_size = rank, world_size
         self._num_workers = num_workers
         self._persistent = persistent_workers and num_workers > 0
         self._prefetch = prefetch_factor
@@ -113,15 +112,20 @@ class Loader:
         return self.settings.batch_size
 
     def plan(self, epoch: int) -> list[IndexArray]:
-        """Samples of every batch of this rank in `epoch`: a pure function of seed and epoch."""
-        if self._planned is None or self._planned[0] != epoch:
-            everybody = self.settings.batches(epoch)
-            self._planned = epoch, everybody[self.rank :: self.settings.world_size]
-        return list(self._planned[1])
+        """This rank's samples of every batch in `epoch`: a pure function of seed and epoch."""
+        return [shard(batch, self.rank, self.world_size) for batch in self._batches(epoch)]
+
+    def is_stand_in(self, batch: int) -> bool:
+        """Whether this rank has no sample of a batch of the present epoch.
+
+        It is handed the batch's last sample then, so that it can take part in what all ranks do;
+        this sample is another rank's.
+        """
+        return self.rank >= len(self._batches(self._epoch)[batch])
 
     def __len__(self) -> int:
-        """Batches of this rank in the present epoch, wherever an iteration starts."""
-        return len(self.plan(self._epoch))
+        """Batches in the present epoch, wherever an iteration starts; the same on all ranks."""
+        return len(self._batches(self._epoch))
 
     def set_epoch(self, epoch: int) -> None:
         """Go to an epoch. A position that was loaded is kept if it is of the same epoch."""
@@ -154,9 +158,9 @@ class Loader:
             other = "" if seed == self.settings.seed else f" (seed {seed}, here it is {self.seed})"
             raise BundleError(
                 f"the saved position belongs to a loader with other settings{other}",
-                fix="resume with the same data, seed, batch size and number of ranks",
+                fix="resume with the same data, seed and batch size",
             )
-        if epoch < 0 or not 0 <= batch <= len(self.plan(epoch)):
+        if epoch < 0 or not 0 <= batch <= len(self._batches(epoch)):
             raise BundleError(f"epoch {epoch} has no batch {batch}")
         self._epoch, self._start, self._handed_out = epoch, batch, batch
 
@@ -172,10 +176,20 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         """The batches of the present epoch, from the position that was loaded, if any."""
         start, self._start = self._start, 0
-        todo = self.plan(self._epoch)[start:]
+        todo = [self._to_fetch(batch) for batch in self._batches(self._epoch)[start:]]
         self._handed_out = start
         fetched = self._fetched(todo) if self._num_workers == 0 else self._from_workers(todo)
         return self._counted(fetched)
+
+    def _batches(self, epoch: int) -> list[IndexArray]:
+        """What all ranks share."""
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = epoch, self.settings.batches(epoch)
+        return self._planned[1]
+
+    def _to_fetch(self, batch: IndexArray) -> IndexArray:
+        mine = shard(batch, self.rank, self.world_size)
+        return mine if len(mine) else batch[-1:]
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -1,6 +1,7 @@
 """Which samples go into which batch: a pure function of the seed and the epoch.
 
-Every function here is deterministic; the loader only walks through what they return.
+Every function here is deterministic; the loader only walks through what they return. Processes that
+train one model share every batch (`shard`), so that the batches do not depend on their number.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from graphwright.data.source import IndexArray
 from graphwright.errors import ConfigError, DataError
 
-__all__ = ["BatchPlan"]
+__all__ = ["BatchPlan", "shard"]
 
 # Samples of one bucket differ in size by this factor at most: it bounds the room left in a batch.
 _BUCKET_RATIO = 1.25
@@ -35,9 +36,8 @@ class BatchPlan:
         sizes: cost of every sample [n], needed with `max_size`.
         max_size: most cost in a batch; samples of similar cost then share batches.
         weights: chance of every sample [n] to be drawn, in any scale; n draws with replacement.
-        drop_last: leave out what does not fill a batch (on every rank).
+        drop_last: leave out what does not fill a batch.
         select: samples of an epoch, a pure function of it; None: all of them in every epoch.
-        world_size: number of processes that share the epoch.
 
     Raises:
         ConfigError: settings that make no sense.
@@ -53,18 +53,14 @@ class BatchPlan:
     weights: npt.NDArray[np.float64] | None = None
     drop_last: bool = False
     select: Callable[[int], IndexArray] | None = None
-    world_size: int = 1
 
     def __post_init__(self) -> None:
         if self.length < 1:
             raise DataError("there are no samples to load")
-        for name in ("batch_size", "world_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, not {self.batch_size}")
         if self.seed < 0:
             raise ConfigError(f"the seed must be 0 or more, not {self.seed}")
-        if self.length < self.world_size:
-            raise DataError(f"{self.length} samples cannot be shared by {self.world_size} ranks")
         self._check_weights()
         self._check_sizes()
 
@@ -106,25 +102,26 @@ class BatchPlan:
             "weights": _array_digest(self.weights),
             "drop_last": self.drop_last,
             "select": None if self.select is None else _array_digest(self.select(0)),
-            "world_size": self.world_size,
+            "world_size": 1,  # of earlier versions: their checkpoints are still taken up
             "seed": self.seed,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def batches(self, epoch: int) -> list[IndexArray]:
-        """Batches of all ranks in one epoch; rank r has every `world_size`-th, from r on.
+        """Batches of one epoch, however many processes share them.
 
         Every sample (every draw, with weights) is in exactly one batch, unless `drop_last`. The
-        number of batches is a multiple of `world_size`. It is the same in every epoch, except
-        with `select`, and with both weights and `max_size`.
+        number of batches is the same in every epoch, except with `select`, and with both weights
+        and `max_size`.
         """
         rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch])))
         order = self._order(rng, epoch)
         if self.max_size is None:
             return self._even(order)
-        batches = self._bucketed(order, rng) if self.shuffle else self._greedy(order)
-        batches = self._shared(batches)
-        return self._shuffled_steps(batches, rng) if self.shuffle else batches
+        if not self.shuffle:
+            return self._greedy(order)
+        batches = self._bucketed(order, rng)
+        return [batches[place] for place in rng.permutation(len(batches))]
 
     def _order(self, rng: np.random.Generator, epoch: int) -> IndexArray:
         if self.select is not None:
@@ -136,22 +133,11 @@ class BatchPlan:
         return rng.permutation(self.length) if self.shuffle else np.arange(self.length)
 
     def _even(self, order: IndexArray) -> list[IndexArray]:
-        """Batches of `batch_size`; the last step is shared evenly among the ranks."""
-        step, ranks = self.batch_size * self.world_size, self.world_size
-        whole = len(order) // step
-        rest = len(order) - whole * step
-        parts = ranks
-        if self.drop_last or rest == 0:
-            rest = 0
-        elif rest < ranks and whole:
-            # Too few for every rank: the last two steps are shared as evenly as possible (with
-            # batch_size 1 there is nothing to share, and some last batches hold 2).
-            whole, rest = whole - 1, rest + step
-            parts = 2 * ranks if rest >= 2 * ranks else ranks
-        cut = whole * step
-        batches = np.split(order[:cut], np.arange(self.batch_size, cut, self.batch_size))
-        batches = batches if cut else []
-        return batches + (np.array_split(order[cut : cut + rest], parts) if rest else [])
+        """Batches of `batch_size`, and what is left over."""
+        whole = len(order) // self.batch_size * self.batch_size
+        stop = whole if self.drop_last else len(order)
+        starts = range(0, stop, self.batch_size)
+        return [order[start : start + self.batch_size] for start in starts]
 
     def _greedy(self, order: IndexArray) -> list[IndexArray]:
         """Batches in the given order, each as full as `max_size` and `batch_size` allow."""
@@ -189,32 +175,10 @@ class BatchPlan:
             left = pool[full:]
         return [*batches, left] if len(left) and not self.drop_last else batches
 
-    def _shared(self, batches: list[IndexArray]) -> list[IndexArray]:
-        """As many batches as the ranks can share, by dropping some or by halving large ones."""
-        surplus = len(batches) % self.world_size
-        if surplus == 0:
-            return batches
-        if self.drop_last:
-            return batches[: len(batches) - surplus]
-        batches = list(batches)
-        for _ in range(self.world_size - surplus):
-            largest = max(range(len(batches)), key=lambda i: len(batches[i]))
-            if len(batches[largest]) < 2:
-                raise DataError(
-                    f"{len(batches)} batches of one sample cannot be shared by "
-                    f"{self.world_size} ranks",
-                    fix="set drop_last, or change the number of ranks",
-                )
-            batches[largest : largest + 1] = np.array_split(batches[largest], 2)
-        return batches
 
-    def _shuffled_steps(
-        self, batches: list[IndexArray], rng: np.random.Generator
-    ) -> list[IndexArray]:
-        """Steps in random order; the ranks of one step keep batches of similar size."""
-        ranks = self.world_size
-        steps = rng.permutation(len(batches) // ranks)
-        return [batches[step * ranks + rank] for step in steps for rank in range(ranks)]
+def shard(batch: IndexArray, rank: int, world_size: int) -> IndexArray:
+    """One process's piece of a batch: consecutive samples, as evenly as possible, perhaps none."""
+    return batch if world_size == 1 else np.array_split(batch, world_size)[rank]
 
 
 def _array_digest(array: npt.NDArray[np.generic] | None) -> str | None:

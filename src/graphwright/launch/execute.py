@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from graphwright.config import io
 from graphwright.config.presets import from_yaml, task_module
 from graphwright.config.schema import TaskConfig
+from graphwright.errors import ConfigError
 from graphwright.launch.links import read_links
+from graphwright.launch.ranks import run_ranks
 from graphwright.runs import provenance
 from graphwright.runs.files import remove_stale_temporaries
 from graphwright.runs.folder import RunFolder
@@ -24,6 +26,8 @@ from graphwright.runs.status import mark, session
 if TYPE_CHECKING:
     from graphwright.training.engine import Prepared
     from graphwright.training.phases import Phases
+    from graphwright.training.rank_place import RankPlace
+    from graphwright.training.ranks import OneProcess
     from graphwright.training.task import Task
 
 __all__ = ["execute", "run_config"]
@@ -46,8 +50,11 @@ def execute(
     command: Sequence[str] = (),
     resume: bool = False,
     links: dict[str, Any] | None = None,
+    place: RankPlace | None = None,
 ) -> str:
     """Train, evaluate and export the run in a folder.
+
+    A run that wants several processes (`training.devices`) gets them, on this machine.
 
     Args:
         folder: holds the configuration.
@@ -56,6 +63,7 @@ def execute(
         command: for the provenance.
         resume: go on from `last.ckpt`.
         links: other runs that this one refers to, for the provenance.
+        place: this process among those that were started for the run; None: it is alone.
 
     Returns:
         The state the run is left in: `finished` or `interrupted`.
@@ -64,20 +72,30 @@ def execute(
         GraphwrightError: the run could not start or go on; its status says so too.
     """
     config = run_config(folder)
+    devices = config.training.devices
+    if place is None and devices > 1:
+        return run_ranks(
+            folder, devices, data_root=data_root, command=command, resume=resume, links=links
+        )
+    _check_number(devices, 1 if place is None else place.world_size)
     targets = mirror_targets(io.to_dict(config.tracking))
     with phases.importing():
         _before_torch(config)
         make_task = task_module(config.task, "task").TASK
         from graphwright.training.engine import Interrupted
+        from graphwright.training.ranks import ManyProcesses, OneProcess
 
+    ranks = OneProcess() if place is None or devices == 1 else ManyProcesses(place)
     parts = read_links(folder)
     task = make_task(config, data_root, parts)
     recorded = {**(links or {}), **{role: str(path) for role, path in parts.items()}}
+    if not ranks.writes:
+        return _train_along(folder, task, phases, ranks, resume=resume)
     with session(folder), _log_to(folder.log_path):
         if resume:
             remove_stale_temporaries(folder.path)
         try:
-            mirrors = _train(folder, task, phases, targets, command, recorded, resume=resume)
+            mirrors = _train(folder, task, phases, targets, command, recorded, ranks, resume=resume)
         except Interrupted as signal:
             log.warning("stopped by %s; resume with: graphwright resume %s", signal, folder.path)
             mark(folder, "interrupted", error=f"stopped by {signal}")
@@ -87,6 +105,38 @@ def execute(
             raise
     for message in mirrors.wait(MIRROR_PATIENCE_S):
         log.warning("mirror: %s", message)
+    return "finished"
+
+
+def _check_number(devices: int, started: int) -> None:
+    """A run goes on with as many ranks as it began with: the number is in its configuration."""
+    if started != devices:
+        raise ConfigError(
+            f"the run has training.devices={devices}, but {started} processes were started for it",
+            fix=f"start {devices}, or train a new run with training.devices={started}",
+        )
+
+
+def _train_along(
+    folder: RunFolder,
+    task: Task[Any, Any],
+    phases: Phases,
+    ranks: OneProcess,
+    *,
+    resume: bool,
+) -> str:
+    """What a rank that does not write does: its part of the training, and nothing after it."""
+    from graphwright.training.engine import Interrupted, fit, prepare
+    from graphwright.training.signals import StopRequest
+
+    with _log_to(folder.log_path, rank=ranks.rank), StopRequest() as stop:
+        try:
+            fit(task, prepare(task, phases, ranks), folder, phases, stop, resume=resume)
+        except Interrupted:
+            return "interrupted"
+        except Exception as error:
+            log.debug("%s", "".join(traceback.format_exception(error)))
+            raise
     return "finished"
 
 
@@ -113,6 +163,7 @@ def _train(
     targets: dict[str, Any],
     command: Sequence[str],
     links: dict[str, Any],
+    ranks: OneProcess,
     *,
     resume: bool,
 ) -> Mirrors:
@@ -121,7 +172,7 @@ def _train(
     from graphwright.training.signals import StopRequest
 
     with StopRequest() as stop:
-        prepared = prepare(task, phases)
+        prepared = prepare(task, phases, ranks)
         _write_provenance(folder, task.config, prepared, command, links)
         log.info(
             "training on %s, precision %s; mirrors: %s",
@@ -180,10 +231,13 @@ class _RunLog(logging.FileHandler):
 
 
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Everything that is logged also goes to the run's `log.txt`."""
+def _log_to(path: Path, *, rank: int = 0) -> Iterator[None]:
+    """Everything that is logged also goes to the run's `log.txt`; of other ranks, the unusual."""
     handler = _RunLog(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    who = f"rank {rank}: " if rank else ""
+    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {who}%(message)s"))
+    if rank:
+        handler.addFilter(lambda record: record.levelno != logging.INFO)
     handler.setLevel(logging.DEBUG)
     level = log.level
     log.addHandler(handler)

@@ -17,9 +17,10 @@ from graphwright.runs.folder import CONFIG_NAME, RunFolder
 from graphwright.runs.index import resolve_run
 
 if TYPE_CHECKING:
+    from graphwright.training.export import Exported
     from graphwright.training.task import Columns
 
-__all__ = ["Predictions", "evaluate", "export_bundle", "load_run", "predict"]
+__all__ = ["Predictions", "evaluate", "export_bundle", "export_onnx", "load_run", "predict"]
 
 BATCH = 64
 log = logging.getLogger(__name__)
@@ -174,6 +175,23 @@ def export_bundle(run: Path, out: Path) -> Path:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     return out
+
+
+def export_onnx(run: Path | str, out: Path | str, *, data_root: Path = Path("data")) -> Exported:
+    """Write a trained model as ONNX, with a JSON beside it, and compare it with the model.
+
+    Args:
+        run: a run folder or a bundle.
+        out: `NAME.onnx`, or a folder that gets `model.onnx` and `model.json`.
+        data_root: where prepared data are kept.
+
+    Raises:
+        MissingExtraError, ConfigError, BundleError, RunError: see `training.export.export_onnx`.
+    """
+    from graphwright.training.bundle import load_bundle
+    from graphwright.training.export import export_onnx as write
+
+    return write(load_bundle(Path(run), data_root), Path(out))
 
 
 def load_run(

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from graphwright.nn.across_ranks import batch_norm, is_shared
 from graphwright.nn.dag import StackedGraphs
 from graphwright.nn.edges import bag_sum
 from graphwright.nn.stacked import StackedLinear
@@ -101,7 +102,7 @@ class StackedGINEncoder(nn.Module):
 
     def _encode(self, x: Tensor, graphs: StackedGraphs, *, pool: bool) -> Tensor:
         if not torch.compiler.is_compiling() and graphs.num_nodes > 1:
-            if self.training:
+            if self.training and not is_shared():
                 return self._fused(x, graphs, pool=pool)
             if not torch.is_grad_enabled():
                 out_NF = self._infer(x, graphs)
@@ -136,7 +137,8 @@ class StackedGINEncoder(nn.Module):
         return out_NF
 
     def _plainly(self, x: Tensor, graphs: StackedGraphs) -> Tensor:
-        """Operator by operator: for `torch.compile`, and for gradients outside of training."""
+        """Operator by operator: for `torch.compile`, for gradients outside of training, and for
+        batches that several processes share."""
         maps = [self.first, *self.inner.unbind()]
         for layer, bias_C1K in enumerate(self.bias):
             total_CND = graphs.sum_with_self(x)
@@ -145,7 +147,7 @@ class StackedGINEncoder(nn.Module):
             averages = self.mean[layer].view(-1), self.variance[layer].view(-1)
             scale, shift = self.weight[layer].view(-1), self.shift[layer].view(-1)
             rows_NF = x.transpose(0, 1).reshape(x.shape[1], -1)
-            rows_NF = nn.functional.batch_norm(
+            rows_NF = batch_norm(
                 rows_NF, *averages, scale, shift, self.training, self.momentum, self.eps
             )
             x = graphs.from_rows(rows_NF.relu() if self.relu else rows_NF)

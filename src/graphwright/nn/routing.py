@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from graphwright.errors import ConfigError
+from graphwright.nn.across_ranks import all_rows, total
 
 __all__ = ["GroupedLinear", "Router", "Routing", "grouped_linear"]
 
@@ -107,10 +108,16 @@ class Router(nn.Module):
         if self.renormalize:
             weights_TK = weights_TK / weights_TK.sum(1, keepdim=True)
         count_E, order_R, place_R = _sorted(experts_TK.flatten(), probability_TE.shape[1])
-        share_E = count_E.to(probability_TE.dtype) / max(experts_TK.numel(), 1)
-        balance = len(count_E) * (share_E * probability_TE.sum(0)).sum() / max(len(x_TD), 1)
+        balance = _balance(count_E, probability_TE, self.top_k)
         ptr = (0, *count_E.cumsum(0).tolist())
         return Routing(experts_TK, weights_TK.to(x_TD.dtype), balance, order_R, place_R, ptr)
+
+
+def _balance(count_E: Tensor, probability_TE: Tensor, top_k: int) -> Tensor:
+    """E sum_e f_e p_e, over the tokens of all processes that share a batch."""
+    tokens = max(all_rows(len(probability_TE)), 1)
+    share_E = total(count_E).to(probability_TE.dtype) / (tokens * top_k)
+    return len(count_E) * (share_E * total(probability_TE.sum(0))).sum() / tokens
 
 
 def _sorted(expert_R: Tensor, num_experts: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from graphwright.nn.across_ranks import batch_norm
+
 __all__ = [
     "StackedBatchNorm",
     "StackedEmbedding",
@@ -158,7 +160,7 @@ class StackedBatchNorm(nn.Module):
         rows_RF = x_CRD.transpose(0, 1).reshape(x_CRD.shape[1], -1)
         averages = self.mean.view(-1), self.variance.view(-1)
         scale, shift = self.weight.view(-1), self.bias.view(-1)
-        out_RF = nn.functional.batch_norm(
+        out_RF = batch_norm(
             rows_RF, *averages, scale, shift, self.training, self.momentum, self.eps
         )
         return out_RF.view(len(rows_RF), *x_CRD.shape[::2]).transpose(0, 1)

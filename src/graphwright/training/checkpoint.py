@@ -26,11 +26,13 @@ class Checkpoints:
     Args:
         folder: the run's `checkpoints/`.
         config_digest: of the run's configuration; written into every checkpoint.
+        writes: whether this process saves, or another one for it.
     """
 
-    def __init__(self, folder: Path, config_digest: str) -> None:
+    def __init__(self, folder: Path, config_digest: str, *, writes: bool = True) -> None:
         self.folder = folder
         self._config_digest = config_digest
+        self._writes = writes
 
     @property
     def last(self) -> Path:
@@ -44,10 +46,13 @@ class Checkpoints:
 
     def save_last(self, state: dict[str, Any]) -> None:
         """Replace `last.ckpt`; a kill at any instant leaves the old or the new one, whole."""
-        self._save(state, self.last)
+        if self._writes:
+            self._save(state, self.last)
 
     def save_best(self, state: dict[str, Any], *, epoch: int, value: float) -> None:
         """Write the new best under its own name, then drop the one that it replaces."""
+        if not self._writes:
+            return
         path = self.folder / f"best-{epoch:02d}-{value:.3f}.ckpt"
         self._save(state, path)
         for other in self.folder.glob("best-*.ckpt"):

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -16,17 +13,22 @@ from torch import nn
 from graphwright.config import io
 from graphwright.config.schema import LoadingConfig, TaskConfig
 from graphwright.data.loader import Loader
+from graphwright.errors import ConfigError
 from graphwright.runs.events import EventWriter
 from graphwright.runs.folder import RunFolder
+from graphwright.training.around import deterministic, lightning_quiet
 from graphwright.training.checkpoint import Checkpoints, load_checkpoint
+from graphwright.training.ddp import keep_signals, trainer_arguments
 from graphwright.training.device import Placement, place
 from graphwright.training.feed import Feed
 from graphwright.training.module import Interrupted, TrainingModule
 from graphwright.training.optim import Schedule, build_optimizer
+from graphwright.training.parts import Parts
 from graphwright.training.phases import Phases
 from graphwright.training.progress import Progress
 from graphwright.training.random_state import seed_everything
-from graphwright.training.recorder import Recorder
+from graphwright.training.ranks import ManyProcesses, OneProcess
+from graphwright.training.recorder import NoEvents, Recorder
 from graphwright.training.signals import StopRequest
 from graphwright.training.task import Task, TaskData, new_model
 from graphwright.training.warmup import warm_up
@@ -40,7 +42,8 @@ log = logging.getLogger("graphwright")
 class Prepared:
     """What the start-up phases leave for the loop.
 
-    `called` is the model as training calls it: compiled, where that is asked for.
+    `called` is the model as training calls it: compiled, where that is asked for. `ranks` are the
+    processes that share the training.
     """
 
     data: TaskData
@@ -48,16 +51,27 @@ class Prepared:
     called: nn.Module
     feed: Feed
     placement: Placement
+    ranks: OneProcess
 
 
-def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
+def prepare(task: Task[Any, Any], phases: Phases, ranks: OneProcess | None = None) -> Prepared:
     """Data, split, loaders and model, each timed.
+
+    Args:
+        task: what is trained.
+        phases: the start-up clock.
+        ranks: the processes that share the training; None: this one alone.
 
     Raises:
         ConfigError: device and precision do not fit.
         DataError: the data are missing or wrong.
     """
     config: TaskConfig = task.config
+    ranks = ranks or OneProcess()
+    if config.training.compile and ranks.world_size > 1:
+        raise ConfigError(
+            "training.compile=true: not with several processes", fix="use training.devices=1"
+        )
     placement = place(config.training)
     with phases.timed("data loading and validation") as details:
         loaded = task.load()
@@ -65,7 +79,7 @@ def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
         data = task.split(loaded)
     details.update(data.summary)
     with phases.timed("loaders") as details:
-        feed = _build_feed(task, data, placement)
+        feed = _build_feed(task, data, placement, ranks)
         details.update(io.to_dict(config.loading), batches=feed.batches)
     with phases.timed("model") as details:
         seed_everything(config.seed)
@@ -76,7 +90,7 @@ def prepare(task: Task[Any, Any], phases: Phases) -> Prepared:
         # only set up here: the compiler works in the first forward and backward, timed apart
         called = _compiled(model) if config.training.compile else model
         details["enabled"] = config.training.compile
-    return Prepared(data, model, called, feed, placement)
+    return Prepared(data, model, called, feed, placement, ranks)
 
 
 def fit(
@@ -100,15 +114,18 @@ def fit(
     """
     config: TaskConfig = task.config
     digest = io.digest(config)
-    checkpoints = None if config.training.fast_dev_run else Checkpoints(folder.checkpoints, digest)
+    checkpoints, ranks = None, prepared.ranks
+    if not config.training.fast_dev_run:
+        checkpoints = Checkpoints(folder.checkpoints, digest, writes=ranks.writes)
     state = _state_to_resume(checkpoints, digest) if resume else None
-    with EventWriter(folder.events_path) as events, _lightning_quiet():
+    written = EventWriter(folder.events_path) if ranks.writes else NoEvents()
+    with written as events, lightning_quiet():
         if resume:
             events.mark_resume(0 if state is None else state["step"])
         recorder = _timed_recorder(config, prepared, events, phases)
         with phases.timed("trainer configuration") as details:
             module = _build_module(task, prepared, recorder, checkpoints, stop, phases)
-            trainer = _build_trainer(config, prepared.placement)
+            trainer = _build_trainer(config, prepared)
             details["precision"] = config.training.precision
             details["device"] = str(prepared.placement.device)
         if state is not None:
@@ -116,10 +133,14 @@ def fit(
             log.info("resuming at epoch %d, step %d", prepared.feed.epoch, module.step_count)
         _maybe_warm_up(task, prepared)
         try:
-            with _deterministic(config.training.deterministic):
+            with (
+                deterministic(config.training.deterministic),
+                ranks.connected(prepared.placement.device, config.seed),
+            ):
                 _run(trainer, module, prepared.feed)
         finally:
-            folder.write_json("startup.json", phases.to_json())
+            if ranks.writes:
+                folder.write_json("startup.json", phases.to_json())
     return module.evaluated
 
 
@@ -158,7 +179,9 @@ def _timed_recorder(
         return Recorder(events, log_every=config.training.log_every, device=device)
 
 
-def _build_feed(task: Task[Any, Any], data: TaskData, placement: Placement) -> Feed:
+def _build_feed(
+    task: Task[Any, Any], data: TaskData, placement: Placement, ranks: OneProcess
+) -> Feed:
     config: TaskConfig = task.config
     sources = dict(data.sources)
     if config.loading.resident:
@@ -166,7 +189,8 @@ def _build_feed(task: Task[Any, Any], data: TaskData, placement: Placement) -> F
             name: source.resident(placement.device) if hasattr(source, "resident") else source
             for name, source in sources.items()
         }
-    workers = _worker_settings(config.loading)
+    settings = _worker_settings(config.loading)
+    settings |= {"rank": ranks.rank, "world_size": ranks.world_size}
     train = Loader(
         sources["train"],
         batch_size=config.loading.batch_size,
@@ -174,14 +198,14 @@ def _build_feed(task: Task[Any, Any], data: TaskData, placement: Placement) -> F
         shuffle=True,
         max_size=config.loading.max_size or None,
         select=task.epoch_samples(data),
-        **workers,
+        **settings,
     )
     validation = Loader(
         sources["val"],
         batch_size=config.loading.eval_batch_size,
         seed=config.seed,
         shuffle=False,
-        **workers,
+        **settings,
     )
     return Feed(train, validation, limit=config.training.fast_dev_run)
 
@@ -212,29 +236,27 @@ def _build_module(
         epochs=config.training.epochs,
         higher_is_better=task.higher_is_better,
     )
-    return TrainingModule(
-        task,
-        prepared.model,
-        prepared.called,
-        optimizer,
-        schedule,
-        prepared.feed,
-        recorder,
-        checkpoints,
-        prepared.placement,
-        stop,
-        phases,
+    parts = Parts(
+        task=task,
+        optimizer=optimizer,
+        schedule=schedule,
+        feed=prepared.feed,
+        recorder=recorder,
+        checkpoints=checkpoints,
+        stop=prepared.ranks.agree(stop),
+        phases=phases,
+        ranks=prepared.ranks,
     )
+    return TrainingModule(prepared.model, prepared.called, prepared.placement, parts)
 
 
-def _build_trainer(config: TaskConfig, placement: Placement) -> pl.Trainer:
-    training = config.training
-    return pl.Trainer(
+def _build_trainer(config: TaskConfig, prepared: Prepared) -> pl.Trainer:
+    training, placement = config.training, prepared.placement
+    trainer = pl.Trainer(
         accelerator="gpu" if placement.device.type == "cuda" else "cpu",
-        devices=1,
         precision=placement.lightning_precision,
         max_epochs=1 if training.fast_dev_run else training.epochs,
-        callbacks=[Progress(training.epochs)],
+        callbacks=[Progress(training.epochs)] if prepared.ranks.writes else [],
         # each of these is done by our own, exactly resumable parts
         logger=False,
         enable_checkpointing=False,
@@ -244,7 +266,11 @@ def _build_trainer(config: TaskConfig, placement: Placement) -> pl.Trainer:
         check_val_every_n_epoch=1 if training.fast_dev_run else training.validate_every,
         use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1,
+        **trainer_arguments(prepared.ranks),
     )
+    if isinstance(prepared.ranks, ManyProcesses):
+        keep_signals(trainer)
+    return trainer
 
 
 def _maybe_warm_up(task: Task[Any, Any], prepared: Prepared) -> None:
@@ -281,32 +307,3 @@ def _close_epoch(trainer: pl.Trainer, module: TrainingModule, feed: Feed) -> Non
         trainer.validate(module, verbose=False)
     else:
         module.close_without_validation()
-
-
-@contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
-    """Deterministic kernels while training; torch's settings are put back afterwards."""
-    before = torch.are_deterministic_algorithms_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
-    # finds reads of uninitialised memory, and costs a write of every new tensor
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-
-
-@contextmanager
-def _lightning_quiet() -> Iterator[None]:
-    """Silence Lightning's advice about loaders and hardware; ours is in the log."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
-    finally:
-        logger.setLevel(level)

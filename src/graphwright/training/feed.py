@@ -47,6 +47,12 @@ class Feed:
         """The epoch's last batch is trained on; its validation is not done."""
         return self.batch >= self.batches
 
+    def is_stand_in(self, validation_batch: int | None = None) -> bool:
+        """Whether this process holds a stand-in, for a batch of validation or the present one."""
+        if validation_batch is not None:
+            return self._validation.is_stand_in(validation_batch)
+        return self._train.is_stand_in(self.batch)
+
     def training(self) -> _Limited:
         """What is left of the present epoch."""
         self._train.load_state_dict(

@@ -13,7 +13,7 @@ from graphwright.data.loader import Loader
 from graphwright.data.source import SampleSource
 from graphwright.training.task import Columns, Infer, Task
 
-__all__ = ["model_dtype", "over_source"]
+__all__ = ["model_dtype", "over_batch", "over_source"]
 
 
 def over_source(
@@ -28,19 +28,32 @@ def over_source(
         explain: also the columns of `Task.explain`.
     """
 
-    def answer(batch: Any) -> Mapping[str, Tensor]:
-        columns = task.predict(model, batch)
-        return {**columns, **task.explain(model, batch)} if explain else columns
-
     def infer(source: SampleSource) -> Columns:
         model.eval()
         loader = Loader(source, batch_size=batch_size, seed=0, shuffle=False)
         device, dtype = model_dtype(model)
         with torch.inference_mode():
-            parts = (answer(batch.to(device, dtype=dtype)) for batch in loader)
+            batches = (batch.to(device, dtype=dtype) for batch in loader)
+            parts = (_answer(task, model, batch, explain) for batch in batches)
             return task.finish_predictions(_stack(parts))
 
     return infer
+
+
+def over_batch(
+    task: Task[Any, Any], model: nn.Module, batch: Any, *, explain: bool = False
+) -> Columns:
+    """The model's predictions for one batch, without what only a whole input can tell.
+
+    Args:
+        task: whose `predict` is called.
+        model: on its device, in its precision and in eval mode.
+        batch: on the host.
+        explain: also the columns of `Task.explain`.
+    """
+    device, dtype = model_dtype(model)
+    with torch.inference_mode():
+        return _stack([_answer(task, model, batch.to(device, dtype=dtype), explain)])
 
 
 def model_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
@@ -49,6 +62,13 @@ def model_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
     return torch.device("cpu"), torch.float32
+
+
+def _answer(
+    task: Task[Any, Any], model: nn.Module, batch: Any, explain: bool
+) -> Mapping[str, Tensor]:
+    columns = task.predict(model, batch)
+    return {**columns, **task.explain(model, batch)} if explain else columns
 
 
 def _stack(parts: Iterable[Mapping[str, Tensor]]) -> Columns:

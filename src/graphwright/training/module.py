@@ -19,17 +19,15 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import TrainingError
-from graphwright.training.checkpoint import Checkpoints
+from graphwright.nn import across_ranks
 from graphwright.training.device import Placement
-from graphwright.training.feed import Feed
 from graphwright.training.nonfinite import first_bad_tensor
-from graphwright.training.optim import Schedule, gradient_norm
-from graphwright.training.phases import Phases
+from graphwright.training.optim import gradient_norm
+from graphwright.training.parts import Parts
 from graphwright.training.random_state import get_random_state, set_random_state
-from graphwright.training.recorder import Recorder
-from graphwright.training.signals import StopRequest
+from graphwright.training.ranks import Step
 from graphwright.training.stopping import BestSoFar
-from graphwright.training.task import StepOutput, Task
+from graphwright.training.task import Stage
 
 __all__ = ["Interrupted", "TrainingModule"]
 
@@ -42,41 +40,27 @@ class TrainingModule(pl.LightningModule):
     """The loop's body; `Trainer.fit` calls the hooks.
 
     Args:
-        task: gives loss and metrics of a batch.
         model: in its precision, on its device.
         called: the model as training calls it, compiled perhaps.
-        optimizer: over the model's parameters.
-        schedule: of the learning rate.
-        feed: training and validation batches, and where they stand.
-        recorder: where measurements go.
-        checkpoints: where state goes; None keeps nothing (fast-dev-run).
         placement: device and precision.
-        stop: a request from outside to save and leave.
-        phases: told when the first batch and epoch are over.
+        parts: what the loop works with.
     """
 
     def __init__(
         self,
-        task: Task[Any, Any],
         model: nn.Module,
         called: nn.Module,
-        optimizer: Optimizer,
-        schedule: Schedule,
-        feed: Feed,
-        recorder: Recorder,
-        checkpoints: Checkpoints | None,
         placement: Placement,
-        stop: StopRequest,
-        phases: Phases,
+        parts: Parts,
     ) -> None:
         super().__init__()
-        config: TaskConfig = task.config
+        config: TaskConfig = parts.task.config
         self.config = config.training
         self.model = model
         self.called = called
-        self.parts = _Parts(task, optimizer, schedule, feed, recorder, checkpoints, stop, phases)
         self.placement = placement
-        self.best = BestSoFar(task.higher_is_better, self.config.early_stopping)
+        self.parts = parts
+        self.best = BestSoFar(parts.task.higher_is_better, self.config.early_stopping)
         self.step_count = 0
         self.averaged = _averaged(model, self.config.ema_decay)
         self._norm: Tensor | float = 0.0
@@ -127,11 +111,11 @@ class TrainingModule(pl.LightningModule):
             TrainingError: the loss is not finite; the first bad tensor is named.
         """
         with self.parts.phases.first_step("first_forward_s"):
-            output = self.parts.task.step(self.called, batch, "train")
-        if not bool(torch.isfinite(output.loss)):
-            self._stop_for_nonfinite(batch, "train")
-        self._output = output
-        return output.loss
+            step = self._step(self.called, batch, "train", self.parts.feed.is_stand_in())
+        if not bool(torch.isfinite(step.output.loss)):
+            self._stop_for_nonfinite(batch, "train", step)
+        self._done = step
+        return step.objective
 
     def on_before_backward(self, loss: Tensor) -> None:
         """Start the clock of the first backward pass (compilation hides in it)."""
@@ -162,7 +146,7 @@ class TrainingModule(pl.LightningModule):
         parts.schedule.after_step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
-        self._record(self._output, batch, lr)
+        self._record(self._done, lr)
         parts.phases.after_step(self.step_count)
         parts.feed.advance()
         every = self.config.checkpoint_every
@@ -183,7 +167,8 @@ class TrainingModule(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Add a validation batch to the running means."""
-        output = self.parts.task.step(self.evaluated, batch, "val")
+        stand_in = self.parts.feed.is_stand_in(batch_idx)
+        output = self._step(self.evaluated, batch, "val", stand_in).output
         values = {"loss": output.loss, **output.metrics}
         self.parts.recorder.validation_step(values, output.weight, output.samples)
 
@@ -260,7 +245,7 @@ class TrainingModule(pl.LightningModule):
             "scaler": scaler,
             "best": self.best.state_dict(),
             "running": parts.recorder.train.state_dict(),
-            "random": random or get_random_state(),
+            "random": parts.ranks.collect_state(random or get_random_state()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -276,7 +261,7 @@ class TrainingModule(pl.LightningModule):
         self.parts.recorder.train.load_state_dict(state["running"])
         if state["scaler"] and self._trainer is not None:
             self.trainer.precision_plugin.load_state_dict(state["scaler"])
-        self._restored_random = state["random"]
+        self._restored_random = self.parts.ranks.own_state(state["random"])
 
     def save(self, random: dict[str, Any] | None = None) -> None:
         """Write `last.ckpt`, after the events that it follows."""
@@ -291,49 +276,38 @@ class TrainingModule(pl.LightningModule):
         extra = {"lr": parts.schedule.lr}
         parts.recorder.end_training_epoch(step=self.step_count, epoch=parts.feed.epoch, extra=extra)
 
-    def _record(self, output: StepOutput, batch: Any, lr: float) -> None:
+    def _step(self, model: nn.Module, batch: Any, stage: Stage, stand_in: bool) -> Step:
+        """A step over all ranks."""
+        across_ranks.rows_count(not stand_in)
+        task = self.parts.task
+        output = task.step(model, batch, stage)
+        return self.parts.ranks.combine(output, task.counts(batch), stand_in=stand_in)
+
+    def _record(self, step: Step, lr: float) -> None:
+        output = step.output
         self.parts.recorder.training_step(
             {"loss": output.loss.detach(), **output.metrics},
             output.weight,
-            counts=self.parts.task.counts(batch),
+            counts=step.counts,
             step=self.step_count,
             epoch=self.parts.feed.epoch,
             extra={"lr": lr, "grad_norm": self._norm},
         )
 
-    def _stop_for_nonfinite(self, batch: Any, stage: str) -> None:
-        task = self.parts.task
-        culprit = first_bad_tensor(self.model, batch, lambda: task.step(self.model, batch, "train"))
+    def _stop_for_nonfinite(self, batch: Any, stage: Stage, step: Step) -> None:
+        task, culprit = self.parts.task, ""
+        if not bool(torch.isfinite(step.objective)):  # on this rank
+            with across_ranks.alone():
+                culprit = first_bad_tensor(
+                    self.model, batch, lambda: task.step(self.model, batch, stage)
+                )
+        culprit = self.parts.ranks.first_text(culprit)
         raise TrainingError(
             f"the {stage} loss is not finite at step {self.step_count + 1}, "
             f"epoch {self.parts.feed.epoch}; first bad tensor: {culprit}",
             fix="lower training.optimizer.lr, set training.gradient_clip, or use precision 32; "
             "the last good checkpoint is kept",
         )
-
-
-class _Parts:
-    """Collaborators, held apart so that Lightning neither registers nor inspects them."""
-
-    def __init__(
-        self,
-        task: Task[Any, Any],
-        optimizer: Optimizer,
-        schedule: Schedule,
-        feed: Feed,
-        recorder: Recorder,
-        checkpoints: Checkpoints | None,
-        stop: StopRequest,
-        phases: Phases,
-    ) -> None:
-        self.task = task
-        self.optimizer = optimizer
-        self.schedule = schedule
-        self.feed = feed
-        self.recorder = recorder
-        self.checkpoints = checkpoints
-        self.stop = stop
-        self.phases = phases
 
 
 def _averaged(model: nn.Module, decay: float) -> AveragedModel | None:

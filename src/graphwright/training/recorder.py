@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graphwright.runs.events import EventWriter
 
-__all__ = ["Average", "Recorder", "memory_metrics"]
+__all__ = ["Average", "NoEvents", "Recorder", "memory_metrics"]
 
 
 class Average:
@@ -47,6 +47,25 @@ class Average:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self._sums, self._weight = dict(state["sums"]), int(state["weight"])
+
+
+class NoEvents(EventWriter):
+    """Of a process that measures and does not write."""
+
+    def __init__(self) -> None:
+        pass
+
+    def log(self, metrics: Mapping[str, float], step: int, epoch: int) -> None:
+        """Forget them."""
+
+    def mark_resume(self, step: int) -> None:
+        """Nothing is written."""
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class Recorder:

@@ -5,9 +5,18 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Protocol, Self
 
-__all__ = ["StopRequest"]
+__all__ = ["Asked", "StopRequest"]
+
+
+class Asked(Protocol):
+    """Where to look whether a stop was asked for."""
+
+    @property
+    def received(self) -> str | None:
+        """The name of the signal; None: go on."""
+        ...
 
 
 class StopRequest:
@@ -23,9 +32,11 @@ class StopRequest:
         self.received: str | None = None
         self._previous: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> StopRequest:
+    def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._previous = {s: signal.signal(s, self._note) for s in self.SIGNALS}
+            # who starts a rank holds them back until here
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)
         return self
 
     def __exit__(

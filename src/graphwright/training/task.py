@@ -18,12 +18,16 @@ import numpy as np
 from torch import Tensor, nn
 
 from graphwright.config.schema import TaskConfig
+from graphwright.data.limits import InputLimits
 from graphwright.data.source import IndexArray, SampleSource
+from graphwright.errors import ConfigError
+from graphwright.training.export_form import OnnxForm
 
 __all__ = [
     "Columns",
     "Evaluation",
     "Infer",
+    "InputForm",
     "RawInput",
     "Stage",
     "StepOutput",
@@ -98,6 +102,25 @@ class RawInput:
     rejected: list[tuple[str, str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class InputForm:
+    """What `graphwright serve` takes for a model: files of a user, and JSON.
+
+    Attributes:
+        suffixes: endings of file names, as `read_input` tells formats by them; "" is any name.
+        files: what such a file holds, in a line.
+        json: what the JSON looks like, in a line.
+        example: such JSON, small, that the model can answer; None where only files are taken.
+        from_json: from decoded JSON to what `Task.read_input` takes; raises DataError.
+    """
+
+    suffixes: tuple[str, ...] = ("",)
+    files: str = "a file that `graphwright predict` reads"
+    json: str = ""
+    example: Any = None
+    from_json: Callable[[Any], Any] | None = None
+
+
 class Task(ABC, Generic[C, L]):
     """One application: its data, model, loss, evaluation and predictions.
 
@@ -113,6 +136,8 @@ class Task(ABC, Generic[C, L]):
 
     monitor: ClassVar[str] = "val_loss"
     higher_is_better: ClassVar[bool] = False
+    limits: InputLimits | None = None
+    """Of a user's input: set where strangers send it. Nothing of theirs may then be executed."""
 
     def __init__(self, config: C, data_root: Path, links: Mapping[str, Path] | None = None) -> None:
         self.config = config
@@ -167,6 +192,22 @@ class Task(ABC, Generic[C, L]):
         """Columns that need the whole input (a rank), from the predictions of all samples."""
         return columns
 
+    def onnx_form(self, model: Any, state: Mapping[str, Any]) -> OnnxForm:
+        """The model as tensors in and tensors out, for an ONNX file (`training/export.py`).
+
+        Args:
+            model: trained, in float32 on the CPU, in eval mode; the caller's own copy.
+            state: `TaskData.state`.
+
+        Raises:
+            ConfigError: this model cannot be exported, and why.
+        """
+        raise ConfigError(
+            f"models of the task {self.config.task} cannot be exported to ONNX: the task does not "
+            "say which tensors they read",
+            fix="--format bundle",
+        )
+
     @abstractmethod
     def evaluate(self, infer: Infer, data: TaskData, split: str) -> Evaluation:
         """Metrics of a split, beside the baselines."""
@@ -174,6 +215,10 @@ class Task(ABC, Generic[C, L]):
     @abstractmethod
     def read_input(self, raw: Any, state: Mapping[str, Any]) -> RawInput:
         """A user's file (a path), or what the task takes instead of one, as a source."""
+
+    def input_form(self, state: Mapping[str, Any]) -> InputForm:
+        """What a service takes for a model with this state, apart from any readable file."""
+        return InputForm()
 
     @abstractmethod
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:

@@ -1,103 +1,97 @@
-"""The exported form of both models: parity with the eager one for windows of all sizes."""
+"""The forms of all models of windows, by the operators that an exporter sees; two as real files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from model_windows import window_batch, window_state
 
-from graphwright.data.batch import GraphBatch
-from graphwright.errors import DataError
-from graphwright.tasks.canbus.build import build_model
-from graphwright.tasks.canbus.model_configs import GATConfig, VGAEConfig, gat_sizes, vgae_sizes
-from graphwright.tasks.canbus.models.gat import attack_probability
+from graphwright.config.presets import resolve_preset
+from graphwright.tasks.canbus.model_configs import (
+    AverageConfig,
+    BanditConfig,
+    DQNConfig,
+    GATConfig,
+    MaxConfig,
+    MLPConfig,
+    VGAEConfig,
+)
 from graphwright.tasks.canbus.models.score import Calibration
-from graphwright.tasks.canbus.onnx import DenseWindow, dense_inputs, export_onnx
+from graphwright.tasks.canbus.task import CanbusTask
+from graphwright.training.bundle import Bundle
+from graphwright.training.export import form_of
+from graphwright.training.export_trace import _quiet, _traced
 
-KINDS = {
+GAT = GATConfig(head_dim=4, heads=2, num_layers=2, window_stats=True)
+VGAE = VGAEConfig(hidden_dims=(12, 8), latent_dim=4, heads=2, window_stats=True)
+KINDS: dict[str, Any] = {
     "gat": GATConfig(head_dim=4, heads=2, num_layers=2),
     "gat v1": GATConfig(
         head_dim=4, heads=2, attention="gat", self_loops=True, edge_features=False, logits=1
     ),
-    "gat lstm": GATConfig(head_dim=4, heads=2, jumping="lstm"),
-    "gat stats": GATConfig(head_dim=4, heads=2, pool="mean_max", window_stats=True),
-    "vgae stats": VGAEConfig(
-        hidden_dims=(12, 8), latent_dim=4, window_stats=True, largest_error=True
-    ),
+    "gat lstm": GATConfig(head_dim=4, heads=2, jumping="lstm", self_loops=True),
+    "gat stats": dataclasses.replace(GAT, pool="mean_max"),
+    "vgae stats": dataclasses.replace(VGAE, largest_error=True),
     "vgae": VGAEConfig(hidden_dims=(12, 8), latent_dim=4, heads=2),
     "vgae gatv2": VGAEConfig(hidden_dims=(12,), latent_dim=4, attention="gatv2", neighbour_dim=5),
+    "fusion mlp": MLPConfig(),
+    "fusion dqn": DQNConfig(),
+    "fusion bandit": BanditConfig(),
+    "fusion average": AverageConfig(),
+    "fusion max": MaxConfig(),
 }
+PRESET = "canbus/automotive_traffic_classifier_gat_tiny_no_all_samples"
 
 
-def trained(config, id_free=False):
+def bundle_of(config: Any, *, id_free: bool = False) -> Bundle:
     """A model whose every buffer and weight matters."""
     torch.manual_seed(0)
-    model = build_model(config, window_state(id_free=id_free))
-    for _ in range(3):
-        model(window_batch())
-    if isinstance(config, VGAEConfig):
-        parts = len(model.composite.mean)
-        spread = np.linspace(0.5, 2, parts).tolist()
-        model.composite.take(Calibration([-0.5] * parts, spread, 1.3))
-    return model.eval()
-
-
-def eager(model, batch):
-    with torch.no_grad():
-        if model.config.name == "gat":
-            logits = model(batch).logits
-            return attack_probability(logits)[:, None]
-        parts = model.parts(model(batch))
-        score = model.composite(parts)
-        return torch.cat([score[:, None], model.anomaly(batch)[:, None], parts], 1)
-
-
-def flat(outputs, model):
-    if model.config.name == "gat":
-        return np.asarray(outputs[1])
-    return np.concatenate([np.ravel(value) for value in outputs])
+    state = window_state(id_free=id_free)
+    parts = {"vgae": VGAE, "gat": GAT}
+    state["parts"] = {
+        role: {"config": dataclasses.asdict(part), "state": window_state(id_free=id_free)}
+        for role, part in parts.items()
+    }
+    task = CanbusTask(resolve_preset(PRESET, ()), Path("data"))
+    task.config = dataclasses.replace(task.config, model=config)
+    model = task.build_model(state)
+    for name, buffer in model.named_buffers():
+        if name.endswith(("theta", "counts", "running_mean")):
+            buffer.copy_(torch.rand(buffer.shape))
+    network = getattr(model.network, "vgae", model.network)
+    if isinstance(network.config, VGAEConfig):
+        count = len(network.composite.mean)
+        spread = np.linspace(0.5, 2, count).tolist()
+        network.composite.take(Calibration([-0.5] * count, spread, 1.3))
+    return Bundle(task, model.eval(), state, {})
 
 
 @pytest.mark.parametrize("name", list(KINDS))
 @pytest.mark.parametrize("id_free", [False, True])
-def test_matrices_give_what_lists_give(name, id_free):
-    model = trained(KINDS[name], id_free)
-    batch = window_batch(windows=8, seed=4)
-    want = eager(model, batch).numpy()
-    window = DenseWindow(model)
-    for b in range(8):
-        arrays = dense_inputs(model, batch, b, max_nodes=9 + b)
-        arrays["x"][~arrays["node"]] = 7.0  # what lies in empty places does not matter
-        arrays["edge_x"][~arrays["edge"]] = -3.0
-        with torch.no_grad():
-            got = window(*(torch.from_numpy(v) for v in arrays.values()))
-        np.testing.assert_allclose(flat(got, model), want[b], atol=1e-5, rtol=1e-5)
+def test_tensors_give_what_windows_give(
+    name: str, id_free: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = form_of(bundle_of(KINDS[name], id_free=id_free))
+    assert [port.name for port in form.inputs][:3] == ["edge_index", "node_ptr", "x"]
+    for batch in (*form.examples, window_batch(windows=8, seed=4)):
+        wanted = form.expected(batch)
+        with monkeypatch.context() as patch, torch.no_grad():
+            patch.setattr(torch.compiler, "is_compiling", lambda: True)
+            found = form.module(*form.tensors(batch))
+        for want, got in zip(wanted, found, strict=True):
+            torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("config", [gat_sizes()["student"], vgae_sizes()["student"]])
-def test_the_exported_student_agrees_with_the_eager_one(config, tmp_path):
-    pytest.importorskip("onnxscript")
-    runtime = pytest.importorskip("onnxruntime")
-    model = trained(config)
-    path = tmp_path / "student.onnx"
-    export_onnx(model, path, max_nodes=24)
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    batch = window_batch(windows=8, seed=4)
-    assert len(set(batch.node_ptr.diff().tolist())) > 3
-    want = eager(model, batch).numpy()
-    for b in range(8):
-        got = session.run(None, dense_inputs(model, batch, b, max_nodes=24))
-        assert np.abs(flat(got, model) - want[b]).max() < 1e-5
-
-
-def test_a_window_with_too_many_ids_is_refused():
-    model = trained(KINDS["gat"])
-    batch = GraphBatch.from_arrays(
-        node_counts=[5],
-        edge_counts=[0],
-        edge_index=[[], []],
-        nodes={"id": np.arange(5), "x": np.zeros((5, 10), np.float32)},
-        edges={"edge_x": np.zeros((0, 11), np.float32)},
-    )
-    assert dense_inputs(model, batch, 0, max_nodes=5)["node"].all()
-    with pytest.raises(DataError, match="has 5 ids, the exported model has places for 4"):
-        dense_inputs(model, batch, 0, max_nodes=4)
+def test_an_exporter_can_follow_a_fusion() -> None:
+    """What is left to do then is done by the contract battery, on a GAT and a VGAE."""
+    form = form_of(bundle_of(KINDS["fusion dqn"]))
+    assert [port.name for port in form.outputs] == ["score", "vgae", "gat"]
+    with _quiet():
+        program = _traced(form)
+    free = {str(size) for size in program.graph_signature.user_inputs}
+    assert len(free) == len(form.inputs)

@@ -31,6 +31,7 @@ from torch.nn.functional import kl_div, mse_loss, normalize
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import ConfigError
+from graphwright.nn.across_ranks import gather_rows, is_shared, pooled_mean
 from graphwright.nn.segment import pool_mean
 from graphwright.tasks.canbus.model_configs import DistillationConfig
 from graphwright.tasks.canbus.models.gat import GATOutput, two_logits
@@ -82,7 +83,8 @@ def distillation_loss(
         return soft + structure_loss(student.nodes, teacher.nodes, batch) if whole else soft
     if not isinstance(student, VGAEOutput) or not isinstance(teacher, VGAEOutput):
         raise ConfigError("a student learns from a teacher of its own kind: a GAT or a VGAE")
-    rebuilt = mse_loss(student.reconstructed, teacher.reconstructed)
+    nodes = len(student.mean)
+    rebuilt = pooled_mean(mse_loss(student.reconstructed, teacher.reconstructed), nodes)
     if whole:
         return rebuilt + structure_loss(student.mean, teacher.mean, batch)
     if not isinstance(model, VGAEModel) or model.projection is None:
@@ -90,7 +92,7 @@ def distillation_loss(
             "this student has no projection to its teacher's latent space",
             fix='build it with state["teacher_latent"]',
         )
-    return rebuilt + mse_loss(model.projection(student.mean), teacher.mean)
+    return rebuilt + pooled_mean(mse_loss(model.projection(student.mean), teacher.mean), nodes)
 
 
 def soft_targets(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -116,7 +118,9 @@ def structure_loss(student_ND: Tensor, teacher_ND: Tensor, batch: GraphBatch) ->
     local = [_along_edges(x, batch) for x in (student_ND, teacher_ND)]
     among = [_among_windows(x, batch) for x in (student_ND, teacher_ND)]
     loss = mse_loss(among[0], among[1])
-    return loss + mse_loss(local[0], local[1]) if batch.num_edges else loss
+    if not (batch.num_edges or is_shared()):
+        return loss
+    return loss + pooled_mean(mse_loss(local[0], local[1]), batch.num_edges)
 
 
 def _along_edges(x_ND: Tensor, batch: GraphBatch) -> Tensor:
@@ -126,9 +130,11 @@ def _along_edges(x_ND: Tensor, batch: GraphBatch) -> Tensor:
 
 
 def _among_windows(x_ND: Tensor, batch: GraphBatch) -> Tensor:
-    unit_BD = _directions(pool_mean(x_ND, batch.node_ptr))
+    unit_BD = _directions(gather_rows(pool_mean(x_ND, batch.node_ptr)), whole=True)
     return unit_BD @ unit_BD.t()
 
 
-def _directions(x_RD: Tensor) -> Tensor:
-    return normalize(x_RD - x_RD.mean(0), dim=1)
+def _directions(x_RD: Tensor, *, whole: bool = False) -> Tensor:
+    """Unit vectors of the rows, centred on the batch, of which `whole` says they are all."""
+    mean_D = x_RD.mean(0) if whole else pooled_mean(x_RD.mean(0), len(x_RD))
+    return normalize(x_RD - mean_D, dim=1)

@@ -24,6 +24,7 @@ from graphwright.tasks.canbus.config import CanbusConfig
 from graphwright.tasks.canbus.distill import Teacher
 from graphwright.tasks.canbus.frames import Frames
 from graphwright.tasks.canbus.fusion.model import FusionModel
+from graphwright.tasks.canbus.json_frames import input_form
 from graphwright.tasks.canbus.loaded import Loaded
 from graphwright.tasks.canbus.model import ALARM, CanbusModel, score_of
 from graphwright.tasks.canbus.models.gat import GATModel
@@ -31,6 +32,7 @@ from graphwright.tasks.canbus.models.score import calibrate
 from graphwright.tasks.canbus.models.vgae import VGAEModel
 from graphwright.tasks.canbus.modes import curriculum
 from graphwright.tasks.canbus.objective import objective
+from graphwright.tasks.canbus.onnx import onnx_form
 from graphwright.tasks.canbus.parts import (
     Joined,
     WithStates,
@@ -49,10 +51,12 @@ from graphwright.tasks.canbus.state import fit_state
 from graphwright.tasks.canbus.store import open_or_build
 from graphwright.tasks.canbus.truth import WindowRows, evaluate_split, one_capture, rows_of
 from graphwright.tasks.canbus.weakened import weakened_sources
+from graphwright.training.export_form import OnnxForm
 from graphwright.training.task import (
     Columns,
     Evaluation,
     Infer,
+    InputForm,
     RawInput,
     Stage,
     StepOutput,
@@ -163,6 +167,10 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
         source = pack_windows(graphs, self.config.data.window, state["fields"])
         return RawInput(source, window_names(raw, graphs), rejects.rows)
 
+    def input_form(self, state: Mapping[str, Any]) -> InputForm:
+        """See `raw_input.input_form`."""
+        return input_form(self.config.data, state)
+
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """One capture with labels."""
         rejects = KeptRejects()
@@ -175,6 +183,10 @@ class CanbusTask(Task[CanbusConfig, Loaded]):
     def proof(self, model: CanbusModel, data: TaskData) -> dict[str, Any]:
         """Nothing is promised beyond the evaluation."""
         return {}
+
+    def onnx_form(self, model: CanbusModel, state: Mapping[str, Any]) -> OnnxForm:
+        """See `onnx.onnx_form`."""
+        return onnx_form(self, model, state)
 
     def counts(self, batch: GraphBatch) -> dict[str, int]:
         """Windows, nodes and edges."""

@@ -7,7 +7,7 @@ Legend: P = deleted genes of all sets, S = sets of the source, B = sets of a bat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -48,6 +48,16 @@ class GeneSetBatch(TensorBatch):
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.gene_index.device
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One batch of several, sets in their order, without fields; `index` counts from 0."""
+        sizes = torch.cat([part.gene_ptr.diff() for part in parts])
+        return cls(
+            gene_index=torch.cat([part.gene_index for part in parts]),
+            gene_ptr=torch.cat([sizes.new_zeros(1), sizes.cumsum(0)]),
+            index=torch.arange(len(sizes), device=sizes.device),
+        )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         return type(self)(

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from graphwright.errors import DataError
+from graphwright.nn.across_ranks import gather_rows
 from graphwright.tasks.genes.model_configs import LossConfig
 
 __all__ = ["absolute", "distribution_distance", "gene_loss", "log_cosh", "squared"]
@@ -68,5 +69,6 @@ def gene_loss(predicted_B1: Tensor, label_B: Tensor, config: LossConfig) -> Tens
     error = {"log_cosh": log_cosh, "mse": squared, "mae": absolute}[config.name]
     loss = error(predicted_B, label_B).mean()
     if config.distribution:
-        loss = loss + config.distribution * distribution_distance(predicted_B, label_B)
+        both = gather_rows(predicted_B), gather_rows(label_B)  # the order is one of the whole batch
+        loss = loss + config.distribution * distribution_distance(*both)
     return loss

@@ -8,19 +8,22 @@ from __future__ import annotations
 import gzip
 import logging
 import re
-from collections.abc import Collection, Iterable, Sequence
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphwright.data.limits import InputLimits
 from graphwright.data.rejects import Rejects
 from graphwright.errors import DataError
 from graphwright.tasks.genes.aliases import GeneNames
+from graphwright.training.task import InputForm
 
-__all__ = ["GivenRow", "GivenSets", "given_rows", "place_sets"]
+__all__ = ["GivenRow", "GivenSets", "given_rows", "input_form", "place_sets"]
 
 log = logging.getLogger("graphwright")
 
@@ -56,8 +59,33 @@ class GivenSets:
     names: list[str]
 
 
+def input_form(state: Mapping[str, Any]) -> InputForm:
+    """Files that a service takes, and `{"sets": [[gene, gene], …]}`."""
+    genes, size = state["genes"], min(state["sizes"], default=2)
+    return InputForm(
+        suffixes=(".tsv", ".csv", ".txt", ".tsv.gz", ".csv.gz", ".txt.gz"),
+        files="gene sets, one a line",
+        json=f"sets: a list of lists of gene names (the model knows {len(genes):,} genes)",
+        example={"sets": [genes[:size], genes[size : 2 * size]]},
+        from_json=_sets_of,
+    )
+
+
+def _sets_of(value: Any) -> list[list[str]]:
+    sets = value.get("sets") if isinstance(value, dict) else None
+    if not isinstance(sets, list) or not sets:
+        raise DataError("there is no list of sets", where="sets", fix='{"sets": [["…", "…"], …]}')
+    for i, one in enumerate(sets):
+        if not isinstance(one, list) or not all(isinstance(name, str) for name in one):
+            raise DataError("a set is a list of names", where=f"sets[{i}]", fix='["…", "…"]')
+    return sets
+
+
 def given_rows(
-    raw: Path | Sequence[Sequence[str]], names: GeneNames, columns: Sequence[str] = ()
+    raw: Path | Sequence[Sequence[str]],
+    names: GeneNames,
+    columns: Sequence[str] = (),
+    limits: InputLimits | None = None,
 ) -> list[GivenRow]:
     """The rows of a file, or of lists in memory.
 
@@ -69,13 +97,18 @@ def given_rows(
         raw: the file, or one list of names for each set.
         names: the genes there are.
         columns: names of the columns of genes in the table that the model was trained on.
+        limits: of a stranger's input; unknown names take long, so rows are counted first.
 
     Raises:
+        LimitError: more rows than `limits`.
         DataError: no such file, no text, no row, or a header without a column of genes.
     """
+    limits = limits or InputLimits(samples=sys.maxsize)
     if not isinstance(raw, Path):
+        limits.check_samples(len(raw), "gene sets")
         return [GivenRow(f"set {i}", list(texts)) for i, texts in enumerate(raw)]
     rows = _split_lines(_text(raw))
+    limits.check_samples(len(rows), "lines")
     if not rows:
         raise DataError("the file holds no gene set", where=raw, fix="write one set a line")
     if not _is_header(rows[0].texts, names, columns):

@@ -34,7 +34,8 @@ from graphwright.tasks.genes.losses import gene_loss
 from graphwright.tasks.genes.metrics import call_metrics, score_metrics
 from graphwright.tasks.genes.models.overlap_head import set_overlaps
 from graphwright.tasks.genes.nulls import NullsConfig, fit_gene_ridge
-from graphwright.tasks.genes.raw_input import given_rows, place_sets
+from graphwright.tasks.genes.onnx import onnx_form
+from graphwright.tasks.genes.raw_input import given_rows, input_form, place_sets
 from graphwright.tasks.genes.replicates import Ceiling, planted_ceiling
 from graphwright.tasks.genes.scaled_model import ScaledModel
 from graphwright.tasks.genes.splitting import split_sets
@@ -47,10 +48,12 @@ from graphwright.tasks.genes.state import (
     shared_graphs,
 )
 from graphwright.tasks.genes.store import Loaded, open_or_build
+from graphwright.training.export_form import OnnxForm
 from graphwright.training.task import (
     Columns,
     Evaluation,
     Infer,
+    InputForm,
     RawInput,
     Stage,
     StepOutput,
@@ -167,7 +170,7 @@ class GenesTask(Task[GenesConfig, Loaded]):
         names, rejects = gene_names(state), KeptRejects()
         source = self.config.data.source
         columns = source.columns.genes if isinstance(source, TableSource) else ()
-        rows = given_rows(raw, names, columns)
+        rows = given_rows(raw, names, columns, self.limits)
         found = place_sets(
             rows, names, rejects, neutral=self._neutral, sizes=state["sizes"], source=str(raw)
         )
@@ -180,6 +183,10 @@ class GenesTask(Task[GenesConfig, Loaded]):
             )
         sets = GeneSets(found.gene_index, found.gene_ptr)
         return RawInput(sets, found.names, rejects.rows)
+
+    def input_form(self, state: Mapping[str, Any]) -> InputForm:
+        """See `raw_input.input_form`."""
+        return input_form(state)
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """Another table with the columns of the one that the model was trained on."""
@@ -200,6 +207,10 @@ class GenesTask(Task[GenesConfig, Loaded]):
     def proof(self, model: ScaledModel, data: TaskData) -> dict[str, Any]:
         """Nothing is promised beyond the evaluation."""
         return {}
+
+    def onnx_form(self, model: ScaledModel, state: Mapping[str, Any]) -> OnnxForm:
+        """See `onnx.onnx_form`."""
+        return onnx_form(self, model, state)
 
     def counts(self, batch: GeneSetBatch) -> dict[str, int]:
         """Gene sets, and the genes that are deleted in them."""

@@ -22,7 +22,7 @@ from graphwright.tasks.geometry.arrays import (
 from graphwright.tasks.geometry.data_config import Columns, TargetKind
 from graphwright.tasks.geometry.structures import StructureTable
 
-__all__ = ["read_xyz"]
+__all__ = ["count_frames", "read_xyz"]
 
 
 def read_xyz(
@@ -73,6 +73,15 @@ def read_xyz(
     )
     computed = target == CENTER_OF_MASS and table.target is None
     return with_center_of_mass(table) if computed else table
+
+
+def count_frames(path: Path) -> int:
+    """How many frames a file has, without parsing them.
+
+    Raises:
+        DataError: a line that should count atoms and does not.
+    """
+    return sum(1 for _ in _frames(path))
 
 
 def _frames(path: Path) -> Iterator[tuple[int, str]]:

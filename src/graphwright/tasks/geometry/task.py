@@ -18,20 +18,25 @@ from graphwright.data.rejects import KeptRejects, Rejects
 from graphwright.data.source import Subset
 from graphwright.data.splits import group_split, random_split, split_digest
 from graphwright.errors import DataError
+from graphwright.tasks.geometry.arrays import Sample, assemble
 from graphwright.tasks.geometry.config import GeometryConfig
 from graphwright.tasks.geometry.data_config import Columns, FileSource
 from graphwright.tasks.geometry.evaluation import evaluate_vectors
 from graphwright.tasks.geometry.graphs import build_graphs
 from graphwright.tasks.geometry.metrics import AXES
+from graphwright.tasks.geometry.onnx import onnx_form
 from graphwright.tasks.geometry.proof import equivariance_report
+from graphwright.tasks.geometry.raw_input import check_file, check_table, input_form
 from graphwright.tasks.geometry.readers import load_source, read_structures
 from graphwright.tasks.geometry.sources import map_batch
 from graphwright.tasks.geometry.store import Loaded, open_or_build
 from graphwright.tasks.geometry.structures import StructureTable, drop_bad_structures
 from graphwright.tasks.geometry.vector_model import VectorModel, build_network
+from graphwright.training.export_form import OnnxForm
 from graphwright.training.task import (
     Evaluation,
     Infer,
+    InputForm,
     RawInput,
     Stage,
     StepOutput,
@@ -106,7 +111,9 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         assert isinstance(source, Subset)
         return evaluate_vectors(infer, source, data.state, name=self.config.model.name, split=split)
 
-    def read_input(self, raw: Path | StructureTable, state: Mapping[str, Any]) -> RawInput:
+    def read_input(
+        self, raw: Path | StructureTable | list[Sample], state: Mapping[str, Any]
+    ) -> RawInput:
         """Structures from any readable file or from arrays (`arrays.structures_from_arrays`).
 
         Those that cannot be predicted are named.
@@ -114,13 +121,21 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         source = self.config.data.source
         columns = source.columns if isinstance(source, FileSource) else Columns()
         rejects, where = KeptRejects(), raw if isinstance(raw, Path) else "arrays"
-        if isinstance(raw, StructureTable):
-            table = drop_bad_structures(raw, "arrays", rejects)
-        else:
+        if isinstance(raw, Path):
+            check_file(raw, self.limits)
             table = read_structures(raw, target=None, columns=columns, rejects=rejects)
+        else:
+            if not isinstance(raw, StructureTable):
+                raw = assemble(raw, source="structures", rejects=rejects)
+            table = drop_bad_structures(raw, "arrays", rejects)
         table = _checked_input(table, state, where, rejects)
+        check_table(table, self.limits, where)
         store = build_graphs(table, graph=self.config.data.graph)
         return RawInput(source=store, names=table.names.tolist(), rejected=rejects.rows)
+
+    def input_form(self, state: Mapping[str, Any]) -> InputForm:
+        """See `raw_input.input_form`."""
+        return input_form(state)
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """Structures with targets, read as the configuration's own file was."""
@@ -140,6 +155,10 @@ class GeometryTask(Task[GeometryConfig, Loaded]):
         """Equivariance on the trained weights."""
         source = data.sources["test"]
         return {"equivariance": equivariance_report(model, source, self.config.data.graph)}
+
+    def onnx_form(self, model: VectorModel, state: Mapping[str, Any]) -> OnnxForm:
+        """See `onnx.onnx_form`."""
+        return onnx_form(self, model, state)
 
     def counts(self, batch: GraphBatch) -> dict[str, int]:
         """Graphs, nodes and edges."""

@@ -6,7 +6,7 @@ Legend: B = windows of a batch, L = positions, S = samples of a batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from graphwright.tasks.language.config import LanguageConfig
 from graphwright.tasks.language.evaluation import evaluate_text, totals
 from graphwright.tasks.language.models.analysis import edge_weight_metrics
 from graphwright.tasks.language.models.model import LanguageModel, token_losses
+from graphwright.tasks.language.onnx import onnx_form
 from graphwright.tasks.language.proof import expert_matrices, proof_of_causality
-from graphwright.tasks.language.raw_input import read_lines, read_text
+from graphwright.tasks.language.raw_input import input_form, read_lines, read_text
 from graphwright.tasks.language.store import Loaded, open_or_build
 from graphwright.tasks.language.token_windows import (
     LINE_LENGTH,
@@ -31,10 +32,12 @@ from graphwright.tasks.language.token_windows import (
     windows_of_epoch,
 )
 from graphwright.tasks.language.vocabularies import vocabulary_from_json
+from graphwright.training.export_form import OnnxForm
 from graphwright.training.task import (
     Columns,
     Evaluation,
     Infer,
+    InputForm,
     RawInput,
     Stage,
     StepOutput,
@@ -118,9 +121,13 @@ class LanguageTask(Task[LanguageConfig, Loaded]):
         """See `evaluation.evaluate_text`."""
         return evaluate_text(infer, data, split, self.config)
 
-    def read_input(self, raw: Path, state: Mapping[str, Any]) -> RawInput:
-        """A text file; every line is a sample, scored after the lines before it."""
-        return read_lines(raw, state)
+    def read_input(self, raw: Path | Sequence[str], state: Mapping[str, Any]) -> RawInput:
+        """A text file or texts; every line is a sample, scored after the lines before it."""
+        return read_lines(raw, state, self.limits)
+
+    def input_form(self, state: Mapping[str, Any]) -> InputForm:
+        """See `raw_input.input_form`."""
+        return input_form()
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """A text file as the "test" source: a text is its own answer."""
@@ -131,6 +138,10 @@ class LanguageTask(Task[LanguageConfig, Loaded]):
         found: dict[str, Any] = {"checks": {"causality": proof_of_causality(model, data)}}
         matrices = expert_matrices(model, data)
         return {**found, "matrices": matrices} if matrices else found
+
+    def onnx_form(self, model: LanguageModel, state: Mapping[str, Any]) -> OnnxForm:
+        """See `onnx.onnx_form`."""
+        return onnx_form(model, state)
 
     def counts(self, batch: TokenBatch) -> dict[str, int]:
         """Windows, and tokens that are predicted: no padding, no context."""

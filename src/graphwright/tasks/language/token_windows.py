@@ -5,7 +5,7 @@ Legend: T = tokens of a text, W = windows, B = windows of a batch, L = positions
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -58,6 +58,19 @@ class TokenBatch(TensorBatch):
         """Sum of what counts, over each sample's windows [samples], in float64."""
         rows_B = values_BL.double().masked_fill(~self.mask, 0).sum(1)
         return rows_B.new_zeros(self.num_samples).index_add_(0, self.sample, rows_B)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One batch of several with windows of one length; `index` counts from 0."""
+        counts = torch.tensor([part.num_samples for part in parts])
+        starts = (counts.cumsum(0) - counts).tolist()
+        return cls(
+            tokens=torch.cat([part.tokens for part in parts]),
+            mask=torch.cat([part.mask for part in parts]),
+            bytes=torch.cat([part.bytes for part in parts]),
+            sample=torch.cat([p.sample + at for p, at in zip(parts, starts, strict=True)]),
+            index=torch.arange(int(counts.sum())),
+        )
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
         tensors = (self.tokens, self.mask, self.bytes, self.sample, self.index)
@@ -180,12 +193,20 @@ class LinesInContext:
     half a window (or all there is) before it.
 
     Args:
-        tokens: of the text.
+        tokens: of the text, or of several, one after the other.
         vocabulary: what they are tokens of.
         length: positions of a window.
+        texts: the text that each line belongs to, ascending [lines]; a line sees no other text
+            than its own. None: all are one text.
     """
 
-    def __init__(self, tokens: Tokens, vocabulary: Vocabulary, length: int) -> None:
+    def __init__(
+        self,
+        tokens: Tokens,
+        vocabulary: Vocabulary,
+        length: int,
+        texts: NDArray[np.int64] | None = None,
+    ) -> None:
         step = max(length // 2, 1)
         count = np.diff(tokens.line_ptr)
         pieces = np.maximum(-(-count // step), 1)
@@ -194,14 +215,16 @@ class LinesInContext:
         place = np.arange(len(line)) - self.ptr[line]
         counts_from = tokens.line_ptr[line] + place * step
         end = np.minimum(counts_from + step, tokens.line_ptr[line + 1])
-        begin = np.maximum(end - length, 0)
+        texts = np.zeros_like(count) if texts is None else texts
+        first_of_text = tokens.line_ptr[np.searchsorted(texts, texts)][line]
+        begin = np.maximum(end - length, first_of_text)
         self.windows = TokenWindows(
             tokens.ids,
             vocabulary,
             begin=begin,
             end=end,
             counts_from=counts_from,
-            fresh=begin == 0,
+            fresh=begin == first_of_text,
             length=length,
         )
 

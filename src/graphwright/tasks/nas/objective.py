@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from graphwright.data.batch import GraphBatch
+from graphwright.nn.across_ranks import gather_rows
 from graphwright.tasks.nas import losses
 from graphwright.tasks.nas.config import LossConfig, NasConfig
 from graphwright.tasks.nas.models.predicted import Predicted
@@ -17,9 +18,12 @@ def objective(predicted: Predicted, batch: GraphBatch, config: NasConfig) -> Ten
 
     With a relation of weight λ: (1 − λ) · loss + λ · MSE(D_f, D_r), or, as the FR-NAS paper has it,
     loss + λ · IRG (arXiv 2404.15622, eq. 6).
+
+    Rankings and relations are between all architectures of a batch: where several processes share
+    it, each computes the loss of the whole.
     """
-    target_BT, valid_BT = batch.graphs["target"], batch.graphs["valid"]
-    values_MBT, targets = predicted.values_MBT, target_BT.shape[1]
+    target_BT, valid_BT = (gather_rows(batch.graphs[name]) for name in ("target", "valid"))
+    values_MBT, targets = gather_rows(predicted.values_MBT, dim=1), target_BT.shape[1]
     parts = []
     for i in range(targets):
         labels = (values_MBT[:, :, i], target_BT[:, i], valid_BT[:, i])
@@ -47,7 +51,7 @@ def _with_relation(total_M: Tensor, predicted: Predicted, config: LossConfig) ->
     weight = config.relation
     assert predicted.forward_MBD is not None
     assert predicted.reverse_MBD is not None
-    pair = (predicted.forward_MBD, predicted.reverse_MBD)
+    pair = (gather_rows(predicted.forward_MBD, dim=1), gather_rows(predicted.reverse_MBD, dim=1))
     if config.relation_kind == "instance_graph":
         return total_M + weight * losses.instance_relation(*pair)
     return (1 - weight) * total_M + weight * losses.distance_relation(*pair)

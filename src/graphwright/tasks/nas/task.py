@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
 from graphwright.data.splits import split_digest
+from graphwright.nn.across_ranks import pooled_mean
 from graphwright.tasks.nas.build import build_model
 from graphwright.tasks.nas.config import NasConfig
 from graphwright.tasks.nas.encoding import encode, fit_encoding
@@ -26,9 +27,11 @@ from graphwright.tasks.nas.loaded import Loaded
 from graphwright.tasks.nas.metrics import kendall_tau, predicted_ranks
 from graphwright.tasks.nas.models.predicted import Predicted
 from graphwright.tasks.nas.objective import objective
+from graphwright.tasks.nas.onnx import onnx_form
 from graphwright.tasks.nas.raw_input import (
     everyone,
     given_names,
+    input_form,
     read_architectures,
     read_labelled_table,
     rejected_rows,
@@ -36,10 +39,12 @@ from graphwright.tasks.nas.raw_input import (
 from graphwright.tasks.nas.splitting import split_rows
 from graphwright.tasks.nas.store import open_or_build, table_source
 from graphwright.tasks.nas.truth import EncodedRows, evaluate_rows
+from graphwright.training.export_form import OnnxForm
 from graphwright.training.task import (
     Columns,
     Evaluation,
     Infer,
+    InputForm,
     RawInput,
     Stage,
     StepOutput,
@@ -112,7 +117,8 @@ class NasTask(Task[NasConfig, Loaded]):
         mean_B = predicted.values_MBT[:, :, 0].mean(0)
         target_B, valid_B = batch.graphs["target"][:, 0], batch.graphs["valid"][:, 0]
         error_B = (mean_B - target_B) * valid_B
-        metrics = {"mse": error_B.square().sum() / valid_B.sum().clamp(min=1)}
+        known = valid_B.sum()
+        metrics = {"mse": pooled_mean(error_B.square().sum() / known.clamp(min=1), known)}
         samples = {"predicted": mean_B, "target": target_B, "valid": valid_B}
         return StepOutput(loss=loss, metrics=metrics, weight=batch.num_samples, samples=samples)
 
@@ -152,10 +158,14 @@ class NasTask(Task[NasConfig, Loaded]):
         """A table, an ONNX file, `package.module:function`, or texts; see `raw_input`."""
         # what is only predicted is no data set to keep
         with tempfile.TemporaryDirectory(prefix="graphwright-") as folder:
-            loaded = read_architectures(raw, self.config, state, Path(folder))
+            loaded = read_architectures(raw, self.config, state, Path(folder), self.limits)
             source = encode(loaded, everyone(loaded), state, self.config)
             names = given_names(loaded, raw, self.config)
             return RawInput(source=source, names=names, rejected=rejected_rows(loaded))
+
+    def input_form(self, state: Mapping[str, Any]) -> InputForm:
+        """See `raw_input.input_form`."""
+        return input_form(state)
 
     def read_labelled(self, path: Path, state: Mapping[str, Any]) -> TaskData:
         """A table with the same metrics as the training table."""
@@ -168,6 +178,10 @@ class NasTask(Task[NasConfig, Loaded]):
     def proof(self, model: NasModel, data: TaskData) -> dict[str, Any]:
         """Nothing is promised of a predictor beyond its evaluation."""
         return {}
+
+    def onnx_form(self, model: NasModel, state: Mapping[str, Any]) -> OnnxForm:
+        """See `onnx.onnx_form`."""
+        return onnx_form(self, model, state)
 
     def counts(self, batch: GraphBatch) -> dict[str, int]:
         """Architectures and their nodes."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graphwright.data.batch import GraphBatch
+from graphwright.nn.across_ranks import gather_rows
 from graphwright.tasks.canbus.fusion.heads import FusionHead, HeadStep
 from graphwright.tasks.canbus.models.gat import GATModel
 from graphwright.tasks.canbus.models.inputs import MOST
@@ -68,5 +69,10 @@ class FusionModel(nn.Module):
         return self(self.states(batch))  # type: ignore[no-any-return]
 
     def step(self, batch: GraphBatch) -> HeadStep:
-        """Loss of a batch with labels; a step of training where the model is in training mode."""
-        return self.head.step(self.states(batch), batch.graphs["label"])
+        """Loss of a batch with labels; a step of training where the model is in training mode.
+
+        Heads count, explore and look at the next window: processes that share a batch each do so
+        with all of its windows.
+        """
+        states_BS, label_B = self.states(batch), batch.graphs["label"]
+        return self.head.step(gather_rows(states_BS), gather_rows(label_B))

@@ -29,6 +29,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from graphwright.data.batch import GraphBatch
 from graphwright.errors import ConfigError
+from graphwright.nn.across_ranks import SharedBatchNorm
 from graphwright.nn.attention_graph import with_self_loops
 from graphwright.nn.edges import SortedEdges
 from graphwright.nn.graph_attention import Attends
@@ -244,7 +245,7 @@ class _Normed(nn.Module):
 
     def __init__(self, attention: nn.Module, width: int) -> None:
         super().__init__()
-        self.attention, self.norm = attention, nn.BatchNorm1d(width)
+        self.attention, self.norm = attention, SharedBatchNorm(width)
 
     def forward(self, x_ND: Tensor, graph: Attends) -> Tensor:
         return elu(self.norm(self.attention(x_ND, graph)))

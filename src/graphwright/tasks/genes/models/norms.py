@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from graphwright.nn.across_ranks import pooled_mean
 from graphwright.tasks.genes.model_configs import Norm
 
 __all__ = ["WholeBatchNorm", "make_norm"]
@@ -29,8 +30,9 @@ class WholeBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`[..., dim]` to the same shape."""
-        centred = x - x.mean()
-        return centred / (centred.square().mean().sqrt() + self.eps) * self.weight + self.bias
+        centred = x - pooled_mean(x.mean(), x.numel())
+        spread = pooled_mean(centred.square().mean(), x.numel()).sqrt()
+        return centred / (spread + self.eps) * self.weight + self.bias
 
 
 def make_norm(kind: Norm, dim: int) -> nn.Module:

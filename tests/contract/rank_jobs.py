@@ -1,0 +1,98 @@
+"""What the processes of `rank_pair` are asked to do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from toy_task import ToyTask, toy_config
+
+from graphwright.config.presets import from_yaml, task_module
+from graphwright.errors import TrainingError
+from graphwright.runs.folder import RunFolder
+from graphwright.training.engine import Interrupted, fit, prepare
+from graphwright.training.phases import Phases
+from graphwright.training.rank_place import RankPlace
+from graphwright.training.ranks import ManyProcesses, OneProcess
+from graphwright.training.signals import StopRequest
+
+__all__ = ["draws", "poisoned", "train", "train_in_pieces"]
+
+
+def train(places: Sequence[RankPlace], run: Path, data_root: Path) -> None:
+    """The training of a run folder, without what comes after it; alone where there is no place.
+
+    The noise of a variational model, which no setting takes away, is zero.
+    """
+    ranks = ManyProcesses(places[0]) if places else OneProcess()
+    randn_like, torch.randn_like = torch.randn_like, torch.zeros_like  # type: ignore[assignment]
+    try:
+        _fit(ranks, run, data_root, StopRequest(), resume=False)
+    finally:
+        torch.randn_like = randn_like
+
+
+def _fit(ranks: OneProcess, run: Path, data_root: Path, stop: StopRequest, *, resume: bool) -> None:
+    folder = RunFolder.open(run)
+    config = from_yaml(folder.config_path.read_text())
+    task = task_module(config.task, "task").TASK(config, data_root)
+    fit(task, prepare(task, Phases(), ranks), folder, Phases(), stop, resume=resume)
+
+
+def train_in_pieces(
+    places: Sequence[RankPlace], run: Path, data_root: Path, stops: tuple[tuple[int, int], ...]
+) -> list[str]:
+    """A training that one rank is asked to stop, again and again; what came of each piece.
+
+    Args:
+        places: of this process, in each piece.
+        run: folder with the configuration.
+        data_root: of prepared data.
+        stops: of each piece the rank that is asked, and after how many of its looks; the last piece
+            goes on to the end.
+    """
+    ended: list[str] = []
+    for place, (rank, looks) in zip(places, (*stops, (0, 0)), strict=True):
+        asked = _AskedAfter(looks if rank == place.rank else 0)
+        try:
+            _fit(ManyProcesses(place), run, data_root, asked, resume=bool(ended))
+        except Interrupted as stop:
+            ended.append(str(stop))
+    return ended
+
+
+def draws(places: Sequence[RankPlace]) -> list[float]:
+    """The first random numbers of training."""
+    with ManyProcesses(places[0]).connected(torch.device("cpu"), 5):
+        return torch.rand(4).tolist()
+
+
+class _AskedAfter(StopRequest):
+    """A request that arrives at the n-th look; 0: never."""
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+        super().__init__()
+
+    @property
+    def received(self) -> str | None:
+        self._looks -= 1
+        return "SIGUSR1" if self._looks == 0 else None
+
+    @received.setter
+    def received(self, value: str | None) -> None:
+        del value
+
+
+def poisoned(places: Sequence[RankPlace], run: Path, poisoned_rank: int) -> str:
+    """What each rank says when a weight of one of them goes bad before its sixth step."""
+    step = 6 if places[0].rank == poisoned_rank else -1
+    task = ToyTask(dataclasses.replace(toy_config(), poison_step=step), run)
+    prepared = prepare(task, Phases(), ManyProcesses(places[0]))
+    try:
+        fit(task, prepared, RunFolder.open(run), Phases(), StopRequest(), resume=False)
+    except TrainingError as error:
+        return error.what
+    return "nothing"
