@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-import logging
-import multiprocessing
-import os
-import signal
-import threading
-import time
+import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from graphwright.config import io
-from graphwright.config.presets import from_yaml
 from graphwright.config.schema import TaskConfig
-from graphwright.errors import GraphwrightError, RunError
-from graphwright.runs.folder import RunFolder
-from graphwright.runs.status import read_status
+from graphwright.errors import GraphwrightError
+from graphwright.launch.links import find_links
+from graphwright.launch.local import create_run
+from graphwright.launch.sweep_existing import existing_run, existing_runs
+from graphwright.launch.sweep_pool import Ended, Pool, cores, stoppable
+from graphwright.runs.status import Status, read_status
 
-__all__ = ["Outcome", "run_all"]
-
-log = logging.getLogger("graphwright")
-
-_LOOK_EVERY_S = 0.5
+__all__ = [
+    "Outcome",
+    "discard_mistake",
+    "existing_run",
+    "existing_runs",
+    "run_all",
+    "threads_for",
+    "to_be_run",
+]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one configuration: its run, or why there is none that is finished."""
+    """What became of one configuration: its run, or why there is none that is finished.
+
+    `pending`: nothing is wrong, it has not come to its end.
+    """
 
     config: TaskConfig
     run: Path | None
     error: str = ""
+    pending: bool = False
+
+
+AfterEach = Callable[[int, Outcome], None]
 
 
 def run_all(
@@ -43,95 +50,130 @@ def run_all(
     runs_root: Path = Path("runs"),
     data_root: Path = Path("data"),
     workers: int = 1,
-    after_each: Callable[[int, Outcome], None] = lambda count, outcome: None,
+    threads: int | None = None,
+    retry_failed: bool = True,
+    after_each: AfterEach = lambda count, outcome: None,
 ) -> list[Outcome]:
     """Train every configuration that has no finished run yet; go on with those that began.
 
-    A run that fails is reported in its outcome, and the others go on. Started again after a kill,
-    it repeats nothing that is finished.
+    A run that fails is reported in its outcome, and the others go on, also when its worker process
+    dies. Started again after a kill, it repeats nothing that is finished.
 
     Args:
         configs: what to train.
         runs_root: where run folders are looked for and made.
         data_root: where prepared data are kept.
-        workers: processes; each trains one run at a time, with one thread unless
-            `training.threads` says otherwise.
+        workers: processes; each trains one run at a time.
+        threads: of each run that does not say itself (`training.threads`); the cores by the
+            workers where None.
+        retry_failed: go on with runs that failed before; else their error stands.
         after_each: told how many are done, and the one that just came to its end.
 
+    Returns:
+        An outcome for each configuration, in order.
+
     Raises:
-        RunError: a worker process died (killed, out of memory); the runs it left can be resumed.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the runs in work have saved their state.
     """
-    found = [_existing(config, runs_root) for config in configs]
-    outcomes = [Outcome(c, f) for c, f in zip(configs, found, strict=True) if _is_finished(f)]
-    for count, outcome in enumerate(outcomes, start=1):
+    digests = [io.digest(config) for config in configs]
+    unique = list(dict(zip(digests, configs, strict=True)).values())
+    done, todo = to_be_run(unique, runs_root, retry_failed=retry_failed)
+    for count, outcome in enumerate(done.values(), start=1):
         after_each(count, outcome)
-    left = [
-        (config, run) for config, run in zip(configs, found, strict=True) if not _is_finished(run)
-    ]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_be_a_worker, initargs=(os.getpid(),)
-    ) as pool:
-        futures = {
-            pool.submit(_train_one, io.to_yaml(config), run, runs_root, data_root): config
-            for config, run in left
-        }
-        for future in as_completed(futures):
-            outcomes.append(_outcome(futures[future], future))
-            after_each(len(outcomes), outcomes[-1])
-    return outcomes
+    with stoppable(), Pool(workers, threads or threads_for(workers), data_root) as pool:
+        try:
+            _drain(pool, unique, todo, done, runs_root, after_each)
+        except KeyboardInterrupt:
+            pool.stop_all()
+            raise
+    by_digest = {digest: done[index] for index, digest in enumerate(dict.fromkeys(digests))}
+    return [by_digest[digest] for digest in digests]
 
 
-def _existing(config: TaskConfig, runs_root: Path) -> Path | None:
-    """The finished run of exactly this configuration, or else one that can be resumed."""
-    # as it is read back: a 50 that was written may be a 50.0
-    digest, started = io.digest(from_yaml(io.to_yaml(config))), None
-    for path in sorted(runs_root.joinpath(*config.levels()).glob("run_*/config.yaml")):
-        if io.digest(from_yaml(path.read_text(), where=path)) != digest:
-            continue
-        if _is_finished(path.parent):
-            return path.parent
-        started = path.parent
-    return started
+def to_be_run(
+    configs: Sequence[TaskConfig], runs_root: Path, *, retry_failed: bool
+) -> tuple[dict[int, Outcome], dict[int, Path | None]]:
+    """Which configurations are at their end, and which are not, by their place in the list.
+
+    Returns:
+        The outcomes of the former; of the latter the run that each goes on with, if it has one.
+    """
+    done: dict[int, Outcome] = {}
+    todo: dict[int, Path | None] = {}
+    for index, run in enumerate(existing_runs(configs, runs_root)):
+        status = Status(state="created") if run is None else read_status(run)
+        if status.state == "finished":
+            done[index] = Outcome(configs[index], run)
+        elif status.state == "failed" and not retry_failed:
+            done[index] = Outcome(configs[index], None, f"{status.error}\n  where: {run}")
+        else:
+            todo[index] = run
+    return done, todo
 
 
-def _is_finished(run: Path | None) -> bool:
-    return run is not None and read_status(run).state == "finished"
+def threads_for(workers: int) -> int:
+    """CPU threads of each of several runs at a time."""
+    return max(cores() // workers, 1)
 
 
-def _be_a_worker(parent: int) -> None:
-    """Own threads would fight with the other workers' for the cores."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    logging.getLogger("graphwright").setLevel(logging.WARNING)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+def discard_mistake(ended: Ended, runs_root: Path) -> None:
+    """No run comes of a user's mistake that was found before the first step.
+
+    Args:
+        ended: a run that was made for this, and that no other command had begun.
+        runs_root: it lies below.
+    """
+    checkpoints = ended.run / "checkpoints"
+    if ended.cause != "mistake" or any(checkpoints.glob("*.ckpt")):
+        return
+    if read_status(ended.run).state not in ("created", "failed"):
+        return  # somebody else is at it
+    shutil.rmtree(ended.run, ignore_errors=True)
+    with suppress(OSError):  # a level that holds anything else stays
+        for level in ended.run.parents:
+            if level == runs_root.absolute():
+                return
+            level.rmdir()
 
 
-def _end_with(parent: int) -> None:
-    """A worker whose parent was killed must free its run for whoever goes on with it."""
-    while os.getppid() == parent:
-        time.sleep(_LOOK_EVERY_S)
-    os.kill(os.getpid(), signal.SIGKILL)
+def _drain(
+    pool: Pool,
+    configs: Sequence[TaskConfig],
+    todo: dict[int, Path | None],
+    done: dict[int, Outcome],
+    runs_root: Path,
+    after_each: AfterEach,
+) -> None:
+    left = list(todo)
+    at_work: dict[Path, int] = {}
+
+    def note(index: int, outcome: Outcome) -> None:
+        done[index] = outcome
+        after_each(len(done), outcome)
+
+    while left or at_work:
+        while left and pool.free:
+            index = left.pop(0)
+            config = configs[index]
+            try:
+                run = (
+                    todo[index] or create_run(config, runs_root, find_links(config, runs_root)).path
+                )
+            except GraphwrightError as error:
+                note(index, Outcome(config, None, str(error)))
+                continue
+            at_work[run] = index
+            pool.start(run)
+        for ended in pool.wait() if at_work else []:
+            index = at_work.pop(ended.run)
+            if todo[index] is None:
+                discard_mistake(ended, runs_root)
+            note(index, _outcome(configs[index], ended))
 
 
-def _train_one(text: str, run: Path | None, runs_root: Path, data_root: Path) -> Path:
-    """In a worker: train anew, or go on with a run that began."""
-    from graphwright.launch.local import resume, train
-
-    if run is not None:
-        folder = RunFolder.open(run)
-        resume(folder, data_root=data_root)
-    else:
-        folder = train(from_yaml(text), runs_root=runs_root, data_root=data_root)
-    return folder.path
-
-
-def _outcome(config: TaskConfig, future: Future[Path]) -> Outcome:
-    try:
-        return Outcome(config, future.result())
-    except GraphwrightError as error:
-        return Outcome(config, None, str(error))
-    except BrokenProcessPool:
-        raise RunError(
-            "a worker process died (killed, or out of memory)",
-            fix="run the same command again: finished runs are kept, begun ones resumed",
-        ) from None
+def _outcome(config: TaskConfig, ended: Ended) -> Outcome:
+    if ended.state == "finished":
+        return Outcome(config, ended.run)
+    if ended.state == "interrupted":
+        return Outcome(config, None, "it was asked to stop", pending=True)
+    return Outcome(config, None, ended.error)

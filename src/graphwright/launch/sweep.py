@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphwright.config import io
-from graphwright.errors import RunError
-from graphwright.launch.many import Outcome, run_all
+from graphwright.launch.many import Outcome, run_all, to_be_run
+from graphwright.launch.sweep_existing import remove_remains
+from graphwright.launch.sweep_folder import Results, runs_of_sweep, sweep_folder
 from graphwright.launch.sweep_plan import PlannedRun, SweepPlan, planned_runs
-from graphwright.runs.files import read_json, storage_errors, write_json_atomic
 
-__all__ = ["Sweep", "run_sweep", "runs_of_sweep"]
+if TYPE_CHECKING:
+    from graphwright.config.launch import LaunchConfig
 
-_PLAN, _RESULT = "plan.json", "result.json"
+__all__ = ["Sweep", "run_sweep", "runs_of_sweep", "submit_sweep"]
+
+AfterEach = Callable[[int, int, Outcome], None]
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Sweep:
 
     @property
     def failures(self) -> list[Outcome]:
-        """Those that are not."""
-        return [outcome for outcome in self.outcomes if outcome.run is None]
+        """Those that came to another end."""
+        return [one for one in self.outcomes if one.run is None and not one.pending]
 
 
 def run_sweep(
@@ -47,9 +50,11 @@ def run_sweep(
     runs_root: Path = Path("runs"),
     data_root: Path = Path("data"),
     workers: int = 1,
-    after_each: Callable[[int, int, Outcome], None] = lambda count, total, outcome: None,
+    threads: int | None = None,
+    retry_failed: bool = False,
+    after_each: AfterEach = lambda count, total, outcome: None,
 ) -> Sweep:
-    """Check and write the plan, then run what is not finished yet.
+    """Check and write the plan, then run what is not finished yet, on this machine.
 
     Args:
         plan: what to run.
@@ -57,43 +62,121 @@ def run_sweep(
         runs_root: where run folders are looked for and made.
         data_root: where prepared data are kept.
         workers: runs at a time, each in a process of its own.
+        threads: of each run that does not say itself; the cores by the workers where None.
+        retry_failed: also go on with runs that failed before; else their error stands.
         after_each: told how many of how many are done, and the one that just ended.
 
     Raises:
         ConfigError: the plan makes no sense; nothing was written.
-        RunError: the folder has another plan, cannot be written, or a worker died.
+        RunError: the folder has another plan, is in use, or cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the runs in work have saved their state.
     """
     runs = planned_runs(plan)
-    folder = sweeps_root / plan.name
-    _write_plan(folder, plan, runs)
-    outcomes = run_all(
-        [run.config for run in runs],
-        runs_root=runs_root,
-        data_root=data_root,
-        workers=workers,
-        after_each=lambda count, outcome: after_each(count, len(runs), outcome),
-    )
-    by_config = {io.digest(outcome.config): outcome for outcome in outcomes}
-    ordered = [by_config[run.digest] for run in runs]
-    write_json_atomic(folder / _RESULT, [_row(r, o) for r, o in zip(runs, ordered, strict=True)])
-    return Sweep(folder, ordered)
+    folder, configs = sweeps_root / plan.name, [run.config for run in runs]
+    with sweep_folder(folder, _content(plan, runs)) as killed, _Noted(folder, runs) as noted:
+        if killed is not None:
+            remove_remains(configs, runs_root, killed)
+        run_all(
+            configs,
+            runs_root=runs_root,
+            data_root=data_root,
+            workers=workers,
+            threads=threads,
+            retry_failed=retry_failed,
+            after_each=lambda count, one: after_each(count, len(runs), noted.add(one)),
+        )
+    return Sweep(folder, noted.outcomes)
 
 
-def runs_of_sweep(folder: Path) -> list[Path]:
-    """The finished runs of a sweep, in the order of its plan.
+def submit_sweep(
+    plan: SweepPlan,
+    launch: LaunchConfig,
+    *,
+    sweeps_root: Path = Path("sweeps"),
+    runs_root: Path = Path("runs"),
+    data_root: Path = Path("data"),
+    wait: bool = False,
+    retry_failed: bool = False,
+    after_each: AfterEach = lambda count, total, outcome: None,
+) -> Sweep:
+    """`run_sweep` on a Slurm cluster: a job array in which each job executes a saved run.
+
+    Called again it collects what has ended, and submits only what has neither ended nor a job.
+
+    Args:
+        plan: what to run.
+        launch: placement of the jobs.
+        sweeps_root: as for `run_sweep`.
+        runs_root: must be seen by the cluster's nodes.
+        data_root: must be, too.
+        wait: until no job is left; else come back at once, runs without an end are pending.
+        retry_failed: also submit runs that failed before; else their error stands.
+        after_each: told how many of how many are done, and the one that just ended.
 
     Raises:
-        RunError: no sweep has ended there, or none of its runs is finished.
+        ConfigError: the plan makes no sense; nothing was written.
+        RunError: as `run_sweep`, or Slurm refused the jobs.
     """
-    rows = read_json(folder / _RESULT)
-    found = [Path(row["run"]) for row in rows if row["run"]]
-    if not found:
-        raise RunError("no run of this sweep is finished", where=folder)
-    return found
+    from graphwright.launch import slurm_array
+
+    runs = planned_runs(plan)
+    folder, configs = sweeps_root / plan.name, [run.config for run in runs]
+    with sweep_folder(folder, _content(plan, runs)), _Noted(folder, runs) as noted:
+        done, todo = to_be_run(configs, runs_root, retry_failed=retry_failed)
+        for one in done.values():
+            after_each(len(noted.ended), len(runs), noted.add(one))
+        submitted = slurm_array.submit_all(
+            [configs[index] for index in todo],
+            launch,
+            runs_root=runs_root,
+            data_root=data_root,
+            folder=folder / "slurm",
+        )
+        told = slurm_array.wait(submitted) if wait else slurm_array.collect(submitted)
+        for one in told:
+            after_each(len(noted.ended), len(runs), noted.add(one))
+    return Sweep(folder, noted.outcomes)
 
 
-def _write_plan(folder: Path, plan: SweepPlan, runs: list[PlannedRun]) -> None:
-    content = {
+class _Noted:
+    """Outcomes by configuration, and their rows in `result.json`, which leaving it completes."""
+
+    def __init__(self, folder: Path, runs: list[PlannedRun]) -> None:
+        self._runs = runs
+        self._by_digest: dict[str, Outcome] = {}
+        self._results = Results(folder, self._rows)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """Of every planned run; pending where nobody has told another."""
+        return [
+            self._by_digest.get(run.digest, Outcome(run.config, None, "not begun", pending=True))
+            for run in self._runs
+        ]
+
+    @property
+    def ended(self) -> list[Outcome]:
+        """Those that are not pending."""
+        return [outcome for outcome in self.outcomes if not outcome.pending]
+
+    def add(self, outcome: Outcome) -> Outcome:
+        """Note one, and give it back."""
+        self._by_digest[io.digest(outcome.config)] = outcome
+        self._results.note()
+        return outcome
+
+    def __enter__(self) -> _Noted:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._results.write()
+
+    def _rows(self) -> list[dict[str, Any]]:
+        return [_row(run, one) for run, one in zip(self._runs, self.outcomes, strict=True)]
+
+
+def _content(plan: SweepPlan, runs: list[PlannedRun]) -> dict[str, Any]:
+    return {
         "preset": plan.preset,
         "runs": [
             {
@@ -105,24 +188,14 @@ def _write_plan(folder: Path, plan: SweepPlan, runs: list[PlannedRun]) -> None:
             for run in runs
         ],
     }
-    path = folder / _PLAN
-    if path.is_file():
-        if read_json(path) == content:
-            return
-        raise RunError(
-            "this sweep's folder has another plan",
-            where=path,
-            fix="give the sweep another name, or delete the folder (its runs lie elsewhere)",
-        )
-    with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    write_json_atomic(path, content)
 
 
 def _row(run: PlannedRun, outcome: Outcome) -> dict[str, Any]:
+    state = "finished" if outcome.run else "pending" if outcome.pending else "failed"
     return {
         "variant": run.variant,
         "overrides": list(run.overrides),
+        "state": state,
         "run": str(outcome.run.absolute()) if outcome.run else None,
         "error": outcome.error,
     }
