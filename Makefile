@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 DEMO   ?= demo
 EXTRAS ?= dev
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo test check bench docs clean
 .DELETE_ON_ERROR:
 
 install: $(VENV)/.installed  ## make the virtual environment from constraints.txt
@@ -30,8 +30,11 @@ check: install  ## lint, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: install  ## all benchmarks, each against its peer
-	for name in collate loop startup allocator; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+bench: install  ## all benchmarks, each against its peer, into docs/benchmarks/
+	$(BIN)/python tools/run_benchmarks.py
+
+docs: install  ## the documentation as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:  ## remove the virtual environment and the demo
 	rm -rf $(VENV) $(DEMO)

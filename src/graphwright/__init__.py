@@ -7,19 +7,48 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # so that editors and type checkers know the names; see `__getattr__`
+    from graphwright.config.presets import load_config as load_config
+    from graphwright.config.presets import resolve_preset as resolve_preset
+    from graphwright.launch.datasets import prepare_data as prepare_data
+    from graphwright.launch.local import resume as resume
+    from graphwright.launch.local import train as train
+    from graphwright.launch.sweep import run_sweep as run_sweep
+    from graphwright.launch.sweep_plan import SweepPlan as SweepPlan
+    from graphwright.launch.use import Predictions as Predictions
+    from graphwright.launch.use import evaluate as evaluate
+    from graphwright.launch.use import export_bundle as export_bundle
+    from graphwright.launch.use import export_onnx as export_onnx
+    from graphwright.launch.use import load_run as load_run
+    from graphwright.launch.use import predict as predict
+    from graphwright.report.card import write_card as write_card
+    from graphwright.report.compare import compare as compare
+    from graphwright.report.page import write_report as write_report
+    from graphwright.report.terminal import print_report as print_report
+    from graphwright.runs.events import read_events as read_events
+    from graphwright.runs.folder import RunFolder as RunFolder
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Predictions": "launch.use",
+    "RunFolder": "runs.folder",
+    "SweepPlan": "launch.sweep_plan",
     "compare": "report.compare",
     "evaluate": "launch.use",
+    "export_bundle": "launch.use",
+    "export_onnx": "launch.use",
     "load_config": "config.presets",
     "load_run": "launch.use",
     "predict": "launch.use",
     "prepare_data": "launch.datasets",
+    "print_report": "report.terminal",
+    "read_events": "runs.events",
     "resolve_preset": "config.presets",
     "resume": "launch.local",
+    "run_sweep": "launch.sweep",
     "train": "launch.local",
     "write_card": "report.card",
     "write_report": "report.page",

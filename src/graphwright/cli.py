@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,13 @@ import click
 
 from graphwright.errors import GraphwrightError
 from graphwright.launch.cli_data import config_of, data
+from graphwright.launch.cli_export import export
+from graphwright.launch.cli_mirror import mirror
+from graphwright.launch.cli_serve import serve
+from graphwright.launch.cli_submit import submit
 from graphwright.launch.cli_sweep import sweep
 from graphwright.launch.options import root_option
+from graphwright.report.cli_report import compare, named_runs, report
 from graphwright.training.threads import cpu_pressure, settle_waiting
 
 __all__ = ["main"]
@@ -76,7 +81,13 @@ def app() -> None:
     """
 
 
+app.add_command(compare)
 app.add_command(data)
+app.add_command(export)
+app.add_command(mirror)
+app.add_command(report)
+app.add_command(serve)
+app.add_command(submit)
 app.add_command(sweep)
 
 
@@ -244,58 +255,6 @@ def runs(task: str | None, runs_root: Path) -> None:
     print_runs(find_runs(runs_root, task=task))
 
 
-@app.command()
-@click.argument("run", nargs=-1, required=True)
-@click.option("--format", "style", type=click.Choice(["text", "markdown", "json"]), default="text")
-@click.option(
-    "--metrics", default="", metavar="all|NAME,…", help="Columns; by default the main metrics."
-)
-@runs_root_option
-def compare(run: tuple[str, ...], style: str, metrics: str, runs_root: Path) -> None:
-    """Metrics and differing settings of several RUNs, seeds averaged.
-
-    JSON has every metric.
-    """
-    from graphwright.report.compare import compare as compare_runs
-
-    table = compare_runs(_paths(run, runs_root))
-    shown = table.chosen(metrics)
-    texts: dict[str, Callable[[], Any]] = {
-        "text": lambda: table.to_text(shown),
-        "markdown": lambda: table.to_markdown(shown),
-        "json": lambda: json.dumps(table.to_json()),
-    }
-    click.echo(texts[style]())
-
-
-@app.command()
-@click.argument("run", nargs=-1, required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("report.html"))
-@click.option("--card", type=click.Path(path_type=Path), help="Also a model card, in Markdown.")
-@runs_root_option
-def report(run: tuple[str, ...], out: Path, card: Path | None, runs_root: Path) -> None:
-    """One self-contained HTML page about one or several RUNs."""
-    from graphwright.report.card import write_card
-    from graphwright.report.page import write_report
-
-    paths = _paths(run, runs_root)
-    click.echo(write_report(paths, out))
-    if card is not None:
-        click.echo(write_card(paths[0], card))
-
-
-@app.command()
-@click.argument("run")
-@click.option("--format", "kind", type=click.Choice(["bundle"]), default="bundle")
-@click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
-@runs_root_option
-def export(run: str, kind: str, out: Path, runs_root: Path) -> None:
-    """Ship the model of a finished RUN: weights and all that prediction needs."""
-    from graphwright.launch.use import export_bundle
-
-    click.echo(f"{kind} in {export_bundle(_trained(run, runs_root), out)}")
-
-
 # -- helpers -------------------------------------------------------------------------------------
 
 
@@ -313,19 +272,7 @@ def _trained(run: str, runs_root: Path) -> Path:
     """A run's folder, or a bundle's as it is."""
     if (Path(run) / "model.json").is_file():
         return Path(run)
-    return _paths((run,), runs_root)[0]
-
-
-def _paths(names: Sequence[str], runs_root: Path) -> list[Path]:
-    """Run folders by their names; a sweep's folder stands for all its finished runs."""
-    from graphwright.launch.sweep import runs_of_sweep
-    from graphwright.runs.index import resolve_run
-
-    found: list[Path] = []
-    for name in names:
-        is_sweep = (Path(name) / "plan.json").is_file()
-        found += runs_of_sweep(Path(name)) if is_sweep else [resolve_run(name, runs_root).path]
-    return found
+    return named_runs((run,), runs_root)[0][0]
 
 
 def _say_outcome(folder: Any) -> None:
