@@ -21,8 +21,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install  ## train on generated scans, evaluate, predict on raw input, write a report
 	$(BIN)/python examples/demo.py --out $(DEMO)
 
-test: install  ## all tests
-	$(BIN)/python -m pytest
+# by file, in the order of the folders: the long ones of tests/launch come early
+test: install  ## all tests, by two processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check .

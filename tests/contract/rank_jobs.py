@@ -18,7 +18,7 @@ from graphwright.training.rank_place import RankPlace
 from graphwright.training.ranks import ManyProcesses, OneProcess
 from graphwright.training.signals import StopRequest
 
-__all__ = ["draws", "poisoned", "train", "train_in_pieces"]
+__all__ = ["draws", "poisoned", "train", "train_until"]
 
 
 def train(places: Sequence[RankPlace], run: Path, data_root: Path) -> None:
@@ -41,26 +41,26 @@ def _fit(ranks: OneProcess, run: Path, data_root: Path, stop: StopRequest, *, re
     fit(task, prepare(task, Phases(), ranks), folder, Phases(), stop, resume=resume)
 
 
-def train_in_pieces(
-    places: Sequence[RankPlace], run: Path, data_root: Path, stops: tuple[tuple[int, int], ...]
-) -> list[str]:
-    """A training that one rank is asked to stop, again and again; what came of each piece.
+def train_until(
+    places: Sequence[RankPlace], run: Path, data_root: Path, stop: tuple[int, int], resume: bool
+) -> str:
+    """A training, or the rest of one; the signal that it was stopped by, if it was.
 
     Args:
-        places: of this process, in each piece.
+        places: of this process.
         run: folder with the configuration.
         data_root: of prepared data.
-        stops: of each piece the rank that is asked, and after how many of its looks; the last piece
-            goes on to the end.
+        stop: the rank that is asked to stop, and after how many of its looks; 0: never.
+        resume: go on from the last checkpoint. Both ranks must have come to the end before: one
+            that was stopped does not wait for what rank 0 writes.
     """
-    ended: list[str] = []
-    for place, (rank, looks) in zip(places, (*stops, (0, 0)), strict=True):
-        asked = _AskedAfter(looks if rank == place.rank else 0)
-        try:
-            _fit(ManyProcesses(place), run, data_root, asked, resume=bool(ended))
-        except Interrupted as stop:
-            ended.append(str(stop))
-    return ended
+    rank, looks = stop
+    asked = _AskedAfter(looks if rank == places[0].rank else 0)
+    try:
+        _fit(ManyProcesses(places[0]), run, data_root, asked, resume=resume)
+    except Interrupted as interrupted:
+        return str(interrupted)
+    return ""
 
 
 def draws(places: Sequence[RankPlace]) -> list[float]:

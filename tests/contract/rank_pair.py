@@ -8,7 +8,7 @@ import os
 import socket
 import traceback
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -32,20 +32,13 @@ class RankPair:
     def __init__(self, pipes: list[Connection]) -> None:
         self._pipes = pipes
 
-    def __call__(self, job: str, *arguments: Any, meetings: int = 1) -> list[Any]:
-        """What `module:function` returns on each.
-
-        It is called with a list of places, one for each time that the processes connect, and the
-        arguments.
-        """
-        with ExitStack() as stack:
-            # rank 0 is given what listens: a port that is only chosen may be gone when it is used
-            listening = [
-                stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(meetings)
-            ]
-            ports = [listener.getsockname()[1] for listener in listening]
+    def __call__(self, job: str, *arguments: Any) -> list[Any]:
+        """What `module:function` returns on each; it is called with a list of its place."""
+        # rank 0 is given what listens: a port that is only chosen may be gone when it is used
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
             for rank, pipe in enumerate(self._pipes):
-                pipe.send((job, rank, ports, [] if rank else listening, arguments))
+                pipe.send((job, rank, port, None if rank else listener, arguments))
             answers = self._answers()
         for done, answer in answers:
             assert done, answer
@@ -80,14 +73,13 @@ def _serve(pipe: Connection) -> None:
     os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"
     set_allocator("keep")
     while True:
-        job, rank, ports, listening, arguments = pipe.recv()
-        places = [RankPlace(rank, RANKS, rank, "127.0.0.1", port) for port in ports]
-        if listening:
-            sockets = zip(places, listening, strict=True)
-            places = [replace(place, listen_fd=listener.detach()) for place, listener in sockets]
+        job, rank, port, listener, arguments = pipe.recv()
+        place = RankPlace(rank, RANKS, rank, "127.0.0.1", port)
+        if listener is not None:
+            place = replace(place, listen_fd=listener.detach())
         module, name = job.split(":")
         try:
-            answer = True, getattr(importlib.import_module(module), name)(places, *arguments)
+            answer = True, getattr(importlib.import_module(module), name)([place], *arguments)
         except Exception:
             answer = False, traceback.format_exc()
         pipe.send(answer)

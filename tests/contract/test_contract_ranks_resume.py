@@ -29,6 +29,7 @@ SETTINGS = (
     *("loading.eval_batch_size=4", "training.validate_every=1", "training.ema_decay=0.9"),
     *("model=dag_ensemble", "model.dropout=0.2", "training.devices=2"),
 )
+NEVER = (0, 0)
 STEPS = 9  # of an epoch; a look for a stop follows each, each of 3 validation batches, and the end
 
 
@@ -36,12 +37,13 @@ def test_as_undisturbed(pair: RankPair, tmp_path: Path) -> None:
     config = resolve_preset("nas/tiny", (*SETTINGS, "training.epochs=2"))
     whole, broken = (create_run(config, tmp_path / "runs") for _ in range(2))
     data_root = tmp_path / "data"
-    assert pair("rank_jobs:train_in_pieces", whole.path, data_root, ()) == [[], []]
+    assert pair("rank_jobs:train_until", whole.path, data_root, NEVER, False) == ["", ""]
     # in an epoch, in its validation, after its last step
     stops = ((1, 4), (0, STEPS - 4 + 2), (1, 3 + 1 + STEPS))
-    pieces = len(stops) + 1
-    ended = pair("rank_jobs:train_in_pieces", broken.path, data_root, stops, meetings=pieces)
-    assert ended == [["SIGUSR1"] * len(stops)] * 2
+    for piece, stop in enumerate(stops):
+        ended = pair("rank_jobs:train_until", broken.path, data_root, stop, piece > 0)
+        assert ended == ["SIGUSR1"] * 2
+    assert pair("rank_jobs:train_until", broken.path, data_root, NEVER, True) == ["", ""]
     states = [_state(run, io.digest(config)) for run in (whole, broken)]
     assert_same(*states)
     assert len(states[0]["random"]["ranks"]) == 2
@@ -89,7 +91,7 @@ def test_killed_and_taken_up_again(pair: RankPair, tmp_path: Path) -> None:
 
     config = resolve_preset("nas/tiny", settings)
     whole = create_run(config, tmp_path / "whole")
-    pair("rank_jobs:train_in_pieces", whole.path, tmp_path / "data", ())
+    pair("rank_jobs:train_until", whole.path, tmp_path / "data", NEVER, False)
     run = RunFolder.open(folder)
     assert_same(_state(run, io.digest(config)), _state(whole, io.digest(config)))
 

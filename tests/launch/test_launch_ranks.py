@@ -94,12 +94,13 @@ def test_signals_are_passed_on(run: Run, folder: RunFolder, number: signal.Signa
 
 
 def test_a_second_interrupt_is_a_kill(run: Run, folder: RunFolder) -> None:
+    before = set(psutil.Process().children())
     watch = threading.Thread(target=_signal_soon, args=(folder, [signal.SIGINT] * 2))
     watch.start()
     with pytest.raises(KeyboardInterrupt):
         run("hangs", "hangs")
     watch.join()
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= before
 
 
 def test_ranks_end_with_their_parent(folder: RunFolder) -> None:
