@@ -18,7 +18,7 @@ from graphwright.training.rank_place import RankPlace
 from graphwright.training.ranks import ManyProcesses, OneProcess
 from graphwright.training.signals import StopRequest
 
-__all__ = ["draws", "poisoned", "train", "train_until"]
+__all__ = ["draws", "poisoned", "starts", "train", "train_until"]
 
 
 def train(places: Sequence[RankPlace], run: Path, data_root: Path) -> None:
@@ -67,6 +67,17 @@ def draws(places: Sequence[RankPlace]) -> list[float]:
     """The first random numbers of training."""
     with ManyProcesses(places[0]).connected(torch.device("cpu"), 5):
         return torch.rand(4).tolist()
+
+
+def starts(places: Sequence[RankPlace], steps: Sequence[int]) -> str:
+    """What is said to ranks that are at these steps."""
+    ranks = ManyProcesses(places[0])
+    try:
+        with ranks.connected(torch.device("cpu"), 0):
+            ranks.check_start(steps[ranks.rank])
+    except TrainingError as error:
+        return error.what
+    return "they go on"
 
 
 class _AskedAfter(StopRequest):

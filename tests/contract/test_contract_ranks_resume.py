@@ -60,6 +60,12 @@ def test_ranks_draw_numbers_of_their_own(pair: RankPair) -> None:
     assert pair("rank_jobs:draws")[1] == second
 
 
+def test_ranks_at_different_steps_do_not_wait_for_each_other(pair: RankPair) -> None:
+    said = "the ranks would go on from different steps: 3, 5"
+    assert pair("rank_jobs:starts", (3, 5)) == [said] * 2
+    assert pair("rank_jobs:starts", (4, 4)) == ["they go on"] * 2
+
+
 def _state(run: RunFolder, digest: str) -> dict[str, object]:
     return load_checkpoint(run.checkpoints / "last.ckpt", digest)
 

@@ -137,6 +137,7 @@ def fit(
                 deterministic(config.training.deterministic),
                 ranks.connected(prepared.placement.device, config.seed),
             ):
+                ranks.check_start(module.step_count)
                 _run(trainer, module, prepared.feed)
         finally:
             if ranks.writes:

@@ -78,6 +78,13 @@ class OneProcess:
         """
         return Step(output, counts, output.loss)
 
+    def check_start(self, step: int) -> None:
+        """Stop ranks that would go on from different steps: no pair of them would ever meet.
+
+        Raises:
+            TrainingError: they would.
+        """
+
     def agree(self, stop: Asked) -> Asked:
         """A request that all ranks see at the same look."""
         return stop
@@ -172,6 +179,15 @@ class ManyProcesses(OneProcess):
         # the gradients are averaged over the ranks, and are to be summed with these weights
         share = self.world_size * weight / max(everyone, 1)
         return Step(whole, dict(zip(counts, map(int, sums), strict=True)), output.loss * share)
+
+    def check_start(self, step: int) -> None:
+        """See `OneProcess.check_start`."""
+        steps = self._gather(torch.tensor(step, device=self._device)).tolist()
+        if len(set(steps)) > 1:
+            raise TrainingError(
+                f"the ranks would go on from different steps: {', '.join(map(str, steps))}",
+                fix="a shared file system may lag behind: resume again",
+            )
 
     def agree(self, stop: Asked) -> Asked:
         """See `OneProcess.agree`."""
