@@ -122,6 +122,8 @@ def runs(cluster: Cluster) -> Disturbed:
     for run in (victim, second, slow, other):
         _wait_for(lambda one=run: read_status(one).state in ("finished", "failed"), str(run))
         assert read_status(run).state == "finished", _log(run)
+    # the job's last word comes a moment after the run's state
+    _wait_for(lambda: notes(victim)[-1]["event"] == "finished", _log(victim))
     return Disturbed(victim, slow)
 
 
