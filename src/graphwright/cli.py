@@ -20,7 +20,7 @@ from graphwright.launch.cli_serve import serve
 from graphwright.launch.cli_submit import submit
 from graphwright.launch.cli_sweep import sweep
 from graphwright.launch.options import root_option
-from graphwright.report.cli_report import compare, named_runs, report
+from graphwright.report.cli_report import compare, report
 from graphwright.training.threads import cpu_pressure, settle_waiting
 
 __all__ = ["main"]
@@ -196,8 +196,9 @@ def evaluate(
 ) -> None:
     """Measure a trained RUN (or bundle) on one of its splits or on other data."""
     from graphwright.launch.use import evaluate as measure
+    from graphwright.runs.index import resolve_model
 
-    report = measure(_trained(run, runs_root), split=split, data=data, data_root=data_root)
+    report = measure(resolve_model(run, runs_root), split=split, data=data, data_root=data_root)
     if as_json:
         click.echo(json.dumps(report))
     else:
@@ -225,11 +226,12 @@ def predict(
 ) -> None:
     """Answers of a trained RUN (or bundle) on raw INPUT."""
     from graphwright.launch.use import predict as answer
+    from graphwright.runs.index import resolve_model
 
     predictions = answer(
-        _trained(run, runs_root),
+        resolve_model(run, runs_root),
         source,
-        also=[_trained(other, runs_root) for other in also],
+        also=[resolve_model(other, runs_root) for other in also],
         explain=explain,
         data_root=data_root,
     )
@@ -266,13 +268,6 @@ def _colour() -> bool | None:
 def _verbose(debug: bool) -> None:
     for handler in logging.getLogger().handlers:
         handler.setLevel(logging.DEBUG if debug else logging.INFO)
-
-
-def _trained(run: str, runs_root: Path) -> Path:
-    """A run's folder, or a bundle's as it is."""
-    if (Path(run) / "model.json").is_file():
-        return Path(run)
-    return named_runs((run,), runs_root)[0][0]
 
 
 def _say_outcome(folder: Any) -> None:

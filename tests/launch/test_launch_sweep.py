@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from graphwright.errors import ConfigError, RunError
-from graphwright.launch.sweep import run_sweep, runs_of_sweep
+from graphwright.launch.sweep import run_sweep
+from graphwright.launch.sweep_folder import runs_of_sweep
 from graphwright.launch.sweep_plan import SweepPlan, planned_runs, read_plan
 
 FAST = (
@@ -110,7 +111,7 @@ def test_the_plan_is_there_before_the_first_run_and_nothing_is_repeated(
 
     first = run_sweep(PLAN, workers=2, **roots)
     assert first.failures == []
-    assert runs_of_sweep(first.folder) == [run.absolute() for run in first.finished]
+    assert list(runs_of_sweep(first.folder)) == [run.absolute() for run in first.finished]
     before = sorted(tmp_path.glob("runs_root/**/events.jsonl"))
     assert len(before) == 2
     again = run_sweep(PLAN, **roots)

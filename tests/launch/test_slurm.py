@@ -27,6 +27,8 @@ from graphwright.launch.local import create_run
 from graphwright.launch.slurm_options import read_launch, split_launch
 from graphwright.launch.slurm_requeue import come_back, job_number, read_facts
 from graphwright.launch.slurm_script import script
+from graphwright.launch.sweep import submit_sweep
+from graphwright.launch.sweep_plan import SweepPlan
 from graphwright.runs import queue
 from graphwright.runs.status import Status, write_status
 
@@ -256,6 +258,45 @@ def test_a_sweep_is_submitted_once(place, stub: Stub, tiny) -> None:
     record = queue.read_job(first[2].run)
     assert record is not None
     assert (record.job, record.earlier) == ("41", ("40_2",))
+
+
+def test_each_is_told_as_it_ends(place, stub: Stub, tiny) -> None:
+    stub("sbatch", 'case $1 in --*) exit 0;; esac; echo "Submitted batch job 40"')
+    configs = [resolve_preset("geometry/tiny", [*tiny, f"seed={seed}"]) for seed in range(2)]
+    roots = {"runs_root": place.runs, "data_root": place.data, "folder": place.home / "slurm"}
+    jobs = slurm_array.submit_all(configs, LaunchConfig(), **roots)
+    script = place.home / "slurm" / "submission_000" / "x.sh"
+    stub("squeue", f"echo '40_0|RUNNING|{script}'; echo '40_1|COMPLETED|{script}'")
+    write_status(jobs[1].run, Status(state="finished"))
+    told = slurm_array.as_ended(jobs, every_s=0)
+    assert next(told).run == jobs[1].run
+    stub("squeue", f"echo '40_0|TIMEOUT|{script}'")
+    assert [outcome.error for outcome in told] == ["job 40_0 is TIMEOUT, the run created"]
+
+
+def test_a_submitted_sweep_counts_what_has_ended(place, stub: Stub, tiny) -> None:
+    stub("sbatch", 'case $1 in --*) exit 0;; esac; echo "Submitted batch job 40"')
+    plan = SweepPlan(name="small", preset="geometry/tiny", overrides=tuple(tiny), seeds=(0, 1, 2))
+    roots = {"runs_root": place.runs, "data_root": place.data, "sweeps_root": place.home}
+    script = place.home / "small" / "slurm" / "submission_000" / "x.sh"
+    stub("squeue", f'for i in 0 1 2; do echo "40_$i|PENDING|{script}"; done')
+    heard: list[tuple[int, int, bool]] = []
+
+    def submit() -> None:
+        heard.clear()
+        submit_sweep(
+            plan,
+            LaunchConfig(),
+            after_each=lambda count, total, one: heard.append((count, total, one.pending)),
+            **roots,
+        )
+
+    submit()
+    assert heard == [(0, 3, True)] * 3
+    write_status(place.run_folders()[0], Status(state="finished"))
+    write_status(place.run_folders()[2], Status(state="failed", error="TrainingError: nan"))
+    submit()
+    assert heard == [(1, 3, False), (2, 3, False), (2, 3, True)]
 
 
 # -- the queue --------------------------------------------------------------------------------

@@ -36,10 +36,9 @@ def export(run: str, kind: str, out: Path, runs_root: Path) -> None:
     An ONNX file takes any number of graphs, nodes, sets or positions and is compared with the model
     before it is kept.
     """
-    from graphwright.runs.index import resolve_run
+    from graphwright.runs.index import resolve_model
 
-    is_bundle = (Path(run) / "model.json").is_file()
-    folder = Path(run) if is_bundle else resolve_run(run, runs_root).path
+    folder = resolve_model(run, runs_root)
     if kind == "bundle":
         from graphwright.launch.use import export_bundle
 

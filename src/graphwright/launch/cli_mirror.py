@@ -88,7 +88,7 @@ def _chosen(
     names: Sequence[str], runs_root: Path, *, everything: bool, task: str | None
 ) -> tuple[list[Any], dict[str, dict[str, str]]]:
     """Run folders, each once, and the tag of the sweep that a run is of."""
-    from graphwright.launch.sweep import runs_of_sweep
+    from graphwright.launch.sweep_folder import is_sweep, runs_of_sweep
     from graphwright.runs.folder import RunFolder
     from graphwright.runs.index import find_runs, resolve_run
 
@@ -99,7 +99,7 @@ def _chosen(
     found: dict[Path, Any] = {}
     tags: dict[str, dict[str, str]] = {}
     for name in names:
-        if (Path(name) / "plan.json").is_file():
+        if is_sweep(Path(name)):
             for path in runs_of_sweep(Path(name)):
                 found[path.absolute()] = resolve_run(str(path), runs_root)
                 tags[str(path.absolute())] = {"sweep": Path(name).resolve().name}

@@ -55,7 +55,7 @@ def serve(run: str, runs_root: Path, data_root: Path, **options: Any) -> None:
     POST /predict takes what `graphwright predict` reads, or JSON; GET /about says what.
     """
     from graphwright.errors import MissingExtraError
-    from graphwright.runs.index import resolve_run
+    from graphwright.runs.index import resolve_model
 
     try:
         from graphwright.launch.serve.server import serve as answer
@@ -66,8 +66,7 @@ def serve(run: str, runs_root: Path, data_root: Path, **options: Any) -> None:
     settings = ServeOptions(**options)
     if settings.access_log:
         logging.getLogger("graphwright").setLevel(logging.INFO)
-    is_bundle = (Path(run) / "model.json").is_file()
-    folder = Path(run) if is_bundle else resolve_run(run, runs_root).path
+    folder = resolve_model(run, runs_root)
 
     def ready(url: str) -> None:
         click.echo(f"serving {folder} on {url} (GET {url}/about; Ctrl-C stops it)")

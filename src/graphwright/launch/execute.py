@@ -100,9 +100,6 @@ def execute(
             log.warning("stopped by %s; resume with: graphwright resume %s", signal, folder.path)
             mark(folder, "interrupted", error=f"stopped by {signal}")
             return "interrupted"
-        except Exception as error:
-            log.debug("%s", "".join(traceback.format_exception(error)))
-            raise
     for message in mirrors.wait(MIRROR_PATIENCE_S):
         log.warning("mirror: %s", message)
     return "finished"
@@ -134,9 +131,6 @@ def _train_along(
             fit(task, prepare(task, phases, ranks), folder, phases, stop, resume=resume)
         except Interrupted:
             return "interrupted"
-        except Exception as error:
-            log.debug("%s", "".join(traceback.format_exception(error)))
-            raise
     return "finished"
 
 
@@ -232,7 +226,10 @@ class _RunLog(logging.FileHandler):
 
 @contextmanager
 def _log_to(path: Path, *, rank: int = 0) -> Iterator[None]:
-    """Everything that is logged also goes to the run's `log.txt`; of other ranks, the unusual."""
+    """Everything that is logged also goes to the run's `log.txt`, and the traceback of a failure.
+
+    Of ranks other than 0, only what is unusual.
+    """
     handler = _RunLog(path)
     who = f"rank {rank}: " if rank else ""
     handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {who}%(message)s"))
@@ -244,6 +241,9 @@ def _log_to(path: Path, *, rank: int = 0) -> Iterator[None]:
     log.setLevel(logging.DEBUG)
     try:
         yield
+    except Exception as error:
+        log.debug("%s", "".join(traceback.format_exception(error)))
+        raise
     finally:
         log.removeHandler(handler)
         log.setLevel(level)

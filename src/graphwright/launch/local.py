@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from graphwright.config.schema import TaskConfig
 from graphwright.errors import GraphwrightError, RunError
 from graphwright.launch.execute import execute
 from graphwright.launch.links import find_links, write_links
-from graphwright.runs.folder import RunFolder
+from graphwright.runs.folder import RunFolder, discard_run
 from graphwright.runs.status import read_status
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def train(
     except GraphwrightError as error:
         if error.exit_code == 2 and not folder.checkpoints.exists():
             # a user's mistake found before the first step: no run came of it
-            _discard(folder.path, runs_root)
+            discard_run(folder.path, runs_root)
         raise
     return folder
 
@@ -119,15 +118,6 @@ def _trainer(runs_root: Path, data_root: Path) -> Callable[[TaskConfig], Path]:
         return train(config, runs_root=runs_root, data_root=data_root, dependencies=True).path
 
     return train_it
-
-
-def _discard(run: Path, root: Path) -> None:
-    """Remove a run, and the levels above it that hold nothing else."""
-    shutil.rmtree(run)
-    for level in run.parents:
-        if level == root.absolute() or any(level.iterdir()):
-            return
-        level.rmdir()
 
 
 def resume(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,19 +11,12 @@ from graphwright.config.schema import TaskConfig
 from graphwright.errors import GraphwrightError
 from graphwright.launch.links import find_links
 from graphwright.launch.local import create_run
-from graphwright.launch.sweep_existing import existing_run, existing_runs
+from graphwright.launch.sweep_existing import existing_runs
 from graphwright.launch.sweep_pool import Ended, Pool, cores, stoppable
+from graphwright.runs.folder import discard_run
 from graphwright.runs.status import Status, read_status
 
-__all__ = [
-    "Outcome",
-    "discard_mistake",
-    "existing_run",
-    "existing_runs",
-    "run_all",
-    "threads_for",
-    "to_be_run",
-]
+__all__ = ["Outcome", "discard_mistake", "run_all", "threads_for", "to_be_run"]
 
 
 @dataclass(frozen=True)
@@ -128,12 +119,7 @@ def discard_mistake(ended: Ended, runs_root: Path) -> None:
         return
     if read_status(ended.run).state not in ("created", "failed"):
         return  # somebody else is at it
-    shutil.rmtree(ended.run, ignore_errors=True)
-    with suppress(OSError):  # a level that holds anything else stays
-        for level in ended.run.parents:
-            if level == runs_root.absolute():
-                return
-            level.rmdir()
+    discard_run(ended.run, runs_root)
 
 
 def _drain(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,22 @@ from graphwright.config.launch import LaunchConfig
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import RunError
 from graphwright.launch.local import create_run
-from graphwright.launch.many import Outcome, existing_runs
+from graphwright.launch.many import Outcome
 from graphwright.launch.slurm_script import ask_slurm, script
 from graphwright.launch.slurm_submit import (
     check_devices,
     describe,
-    discard,
     links_of,
     next_runs,
     submission_folder,
     submit_runs,
 )
+from graphwright.launch.sweep_existing import existing_runs
+from graphwright.runs.folder import discard_run
 from graphwright.runs.queue import is_waiting, job_states, read_job
 from graphwright.runs.status import read_status
 
-__all__ = ["Submitted", "collect", "dry_run", "submit_all", "wait"]
+__all__ = ["Submitted", "as_ended", "collect", "dry_run", "submit_all"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,6 @@ def submit_all(
     runs_root: Path,
     data_root: Path,
     folder: Path,
-    after_each: Callable[[int, Submitted], None] = lambda count, submitted: None,
 ) -> list[Submitted]:
     """A job for every configuration that has neither a finished run nor a job in the queue.
 
@@ -64,7 +64,6 @@ def submit_all(
         runs_root: where run folders are looked for and made.
         data_root: where prepared data are kept.
         folder: where the submission's folder is made.
-        after_each: told how many there are so far, and the one that was just submitted or found.
 
     Raises:
         ConfigError: Slurm refuses such a job, or its processes do not fit a configuration;
@@ -89,15 +88,13 @@ def submit_all(
         todo = [runs[index] for index in left]
         jobs = submit_runs(todo, launch, data_root=data_root, folder=folder) if todo else {}
     except RunError:
-        discard(list(made.values()), runs_root)
+        for run in made.values():
+            discard_run(run, runs_root)
         raise
-    submitted = [
+    return [
         Submitted(config, run, jobs.get(run) or _job(run), run in jobs)
         for config, run in zip(configs, runs, strict=True)
     ]
-    for count, one in enumerate(submitted, start=1):
-        after_each(count, one)
-    return submitted
 
 
 def dry_run(
@@ -137,33 +134,23 @@ def collect(submitted: Sequence[Submitted]) -> list[Outcome]:
     return [_outcome(one, states.get(one.run, "")) for one in submitted]
 
 
-def wait(
-    submitted: Sequence[Submitted],
-    *,
-    every_s: float = 10.0,
-    after_each: Callable[[int, Outcome], None] = lambda count, outcome: None,
-) -> list[Outcome]:
-    """What became of all, once none of their jobs is in the queue any more.
+def as_ended(submitted: Sequence[Submitted], *, every_s: float = 10.0) -> Iterator[Outcome]:
+    """What became of each, as soon as its job is out of the queue, until none is left there.
 
     Args:
         submitted: by `submit_all`.
         every_s: seconds between two looks at the queue.
-        after_each: told how many are done, and the one that just came to its end.
 
     Raises:
         RunError: Slurm does not answer.
     """
-    ended: dict[Path, Outcome] = {}
-    while len(ended) < len(submitted):
-        left = [one for one in submitted if one.run not in ended]
+    left = list(submitted)
+    while left:
         outcomes = collect(left)
-        for one, outcome in zip(left, outcomes, strict=True):
-            if not outcome.pending:
-                ended[one.run] = outcome
-                after_each(len(ended), outcome)
-        if len(ended) < len(submitted):
+        yield from (outcome for outcome in outcomes if not outcome.pending)
+        left = [one for one, outcome in zip(left, outcomes, strict=True) if outcome.pending]
+        if left:
             time.sleep(every_s)
-    return [ended[one.run] for one in submitted]
 
 
 def _outcome(one: Submitted, state: str) -> Outcome:

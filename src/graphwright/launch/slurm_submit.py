@@ -6,10 +6,8 @@ job executes. It is whole before Slurm hears of it.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from graphwright.config import io
@@ -20,14 +18,13 @@ from graphwright.launch.links import find_links
 from graphwright.launch.local import create_run
 from graphwright.launch.slurm_script import ask_slurm, script, submit_script
 from graphwright.runs.files import storage_errors, write_json_atomic
-from graphwright.runs.folder import RunFolder
+from graphwright.runs.folder import RunFolder, discard_run
 from graphwright.runs.queue import JobRecord, is_waiting, job_states, read_job
 from graphwright.runs.status import read_status
 
 __all__ = [
     "check_devices",
     "describe",
-    "discard",
     "links_of",
     "next_runs",
     "submission_folder",
@@ -56,7 +53,7 @@ def submit_new(
     try:
         jobs = submit_runs([run], launch, data_root=data_root, folder=run / "slurm")
     except RunError:
-        discard([run], runs_root)
+        discard_run(run, runs_root)
         raise
     return run, jobs[run]
 
@@ -191,17 +188,6 @@ def next_runs(configs: Sequence[TaskConfig], runs_root: Path) -> list[Path]:
 def submission_folder(folder: Path) -> Path:
     """Where the next submission is kept."""
     return folder.absolute() / f"{_SUBMISSION}{_next_number(folder, _SUBMISSION):03d}"
-
-
-def discard(runs: Sequence[Path], runs_root: Path) -> None:
-    """Remove runs that Slurm did not take, and the levels above that hold nothing else."""
-    for run in runs:
-        shutil.rmtree(run)
-        with suppress(OSError):  # there is something else in it
-            for level in run.parents:
-                if level == runs_root.absolute():
-                    break
-                level.rmdir()
 
 
 def _next_number(parent: Path, prefix: str) -> int:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from graphwright.config import io
 from graphwright.launch.many import Outcome, run_all, to_be_run
 from graphwright.launch.sweep_existing import remove_remains
-from graphwright.launch.sweep_folder import Results, runs_of_sweep, sweep_folder
+from graphwright.launch.sweep_folder import Results, sweep_folder
 from graphwright.launch.sweep_plan import PlannedRun, SweepPlan, planned_runs
 
 if TYPE_CHECKING:
     from graphwright.config.launch import LaunchConfig
 
-__all__ = ["Sweep", "run_sweep", "runs_of_sweep", "submit_sweep"]
+__all__ = ["Sweep", "run_sweep", "submit_sweep"]
 
 AfterEach = Callable[[int, int, Outcome], None]
 
@@ -123,8 +123,13 @@ def submit_sweep(
     folder, configs = sweeps_root / plan.name, [run.config for run in runs]
     with sweep_folder(folder, _content(plan, runs)), _Noted(folder, runs) as noted:
         done, todo = to_be_run(configs, runs_root, retry_failed=retry_failed)
+
+        def tell(one: Outcome) -> None:
+            noted.add(one)
+            after_each(len(noted.ended), len(runs), one)
+
         for one in done.values():
-            after_each(len(noted.ended), len(runs), noted.add(one))
+            tell(one)
         submitted = slurm_array.submit_all(
             [configs[index] for index in todo],
             launch,
@@ -132,9 +137,9 @@ def submit_sweep(
             data_root=data_root,
             folder=folder / "slurm",
         )
-        told = slurm_array.wait(submitted) if wait else slurm_array.collect(submitted)
-        for one in told:
-            after_each(len(noted.ended), len(runs), noted.add(one))
+        outcomes = slurm_array.as_ended(submitted) if wait else slurm_array.collect(submitted)
+        for one in outcomes:
+            tell(one)
     return Sweep(folder, noted.outcomes)
 
 

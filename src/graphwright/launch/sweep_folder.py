@@ -18,7 +18,7 @@ from graphwright.runs.files import (
 )
 from graphwright.runs.lock import FileLock
 
-__all__ = ["PLAN_NAME", "RESULT_NAME", "Results", "runs_of_sweep", "sweep_folder"]
+__all__ = ["PLAN_NAME", "RESULT_NAME", "Results", "is_sweep", "runs_of_sweep", "sweep_folder"]
 
 PLAN_NAME, RESULT_NAME = "plan.json", "result.json"
 
@@ -58,14 +58,26 @@ def sweep_folder(
         lock.release()
 
 
-def runs_of_sweep(folder: Path) -> list[Path]:
+def is_sweep(folder: Path) -> bool:
+    """Whether this is the folder of a sweep."""
+    return (folder / PLAN_NAME).is_file()
+
+
+def runs_of_sweep(folder: Path) -> dict[Path, str]:
     """The finished runs of a sweep, in the order of its plan; those that were pruned are left out.
+
+    Returns:
+        Run folders, and of each the name of its variant, which is empty where the plan has none.
 
     Raises:
         RunError: no run of this sweep is finished yet.
     """
     rows = read_json(folder / RESULT_NAME)
-    found = [Path(row["run"]) for row in rows if row["run"] and row["state"] == "finished"]
+    found = {
+        Path(row["run"]): str(row.get("variant") or "")
+        for row in rows
+        if row["run"] and row["state"] == "finished"
+    }
     if not found:
         raise RunError("no run of this sweep is finished", where=folder)
     return found

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 from graphwright.errors import DataError, RunError, nearest
 from graphwright.launch.links import read_links
 from graphwright.runs.files import atomic_path
-from graphwright.runs.folder import CONFIG_NAME, RunFolder
-from graphwright.runs.index import resolve_run
+from graphwright.runs.folder import CONFIG_NAME, MODEL_NAME, RunFolder
+from graphwright.runs.index import resolve_model
 
 if TYPE_CHECKING:
     from graphwright.training.export import Exported
@@ -163,8 +163,8 @@ def export_bundle(run: Path, out: Path) -> Path:
     Raises:
         RunError: the run has no bundle yet, or `out` exists.
     """
-    bundle = run if (run / "model.json").is_file() else run / "bundle"
-    if not (bundle / "model.json").is_file():
+    bundle = run if (run / MODEL_NAME).is_file() else run / "bundle"
+    if not (bundle / MODEL_NAME).is_file():
         raise RunError("this run has no bundle yet", where=run, fix=f"graphwright resume {run}")
     if out.exists():
         raise RunError("the output exists", where=out, fix="choose another -o")
@@ -210,10 +210,7 @@ def load_run(
     """
     from graphwright.training.bundle import load_bundle
 
-    folder = Path(run)
-    if not folder.exists():
-        folder = resolve_run(str(run), runs_root).path
-    return load_bundle(folder, data_root)
+    return load_bundle(resolve_model(str(run), runs_root), data_root)
 
 
 def _strings(names: Sequence[str]) -> Any:

@@ -11,13 +11,13 @@ import click
 
 from graphwright.launch.options import root_option
 
-__all__ = ["compare", "named_runs", "report"]
+__all__ = ["compare", "report"]
 
 _runs_root = root_option("runs", "run folders are made and found")
 _FORMATS = ("text", "markdown", "latex", "json")
 
 
-def named_runs(names: Sequence[str], runs_root: Path) -> tuple[list[Path], dict[Path, str]]:
+def _named_runs(names: Sequence[str], runs_root: Path) -> tuple[list[Path], dict[Path, str]]:
     """Run folders by their names, each once, and what a sweep calls them.
 
     A sweep's folder stands for all its finished runs.
@@ -25,26 +25,16 @@ def named_runs(names: Sequence[str], runs_root: Path) -> tuple[list[Path], dict[
     Raises:
         RunError: there is no such run, or no run of the sweep is finished.
     """
+    from graphwright.launch.sweep_folder import is_sweep, runs_of_sweep
     from graphwright.runs.index import resolve_run
 
     found: dict[Path, str] = {}
     for name in names:
-        if (Path(name) / "plan.json").is_file():
-            found |= _runs_of_sweep(Path(name))
+        if is_sweep(Path(name)):
+            found |= runs_of_sweep(Path(name))
         else:
             found.setdefault(resolve_run(name, runs_root).path, "")
     return list(found), {path: variant for path, variant in found.items() if variant}
-
-
-def _runs_of_sweep(folder: Path) -> dict[Path, str]:
-    """Finished runs of a sweep with the names of their variants, empty where the plan has none."""
-    from graphwright.launch.sweep_folder import RESULT_NAME, runs_of_sweep
-    from graphwright.runs.files import read_json
-
-    paths = runs_of_sweep(folder)
-    rows = read_json(folder / RESULT_NAME)
-    variants = {str(row["run"]): str(row.get("variant") or "") for row in rows}
-    return {path: variants.get(str(path), "") for path in paths}
 
 
 @click.command()
@@ -65,7 +55,7 @@ def compare(
     from graphwright.report.compare import compare as compare_runs
     from graphwright.runs.files import write_text_atomic
 
-    paths, names = named_runs(run, runs_root)
+    paths, names = _named_runs(run, runs_root)
     table = compare_runs(paths, names=names)
     shown = table.chosen(metrics)
     texts: dict[str, Callable[[], Any]] = {
@@ -91,7 +81,7 @@ def report(run: tuple[str, ...], out: Path, card: Path | None, runs_root: Path) 
     from graphwright.report.card import write_card
     from graphwright.report.page import write_report
 
-    paths, names = named_runs(run, runs_root)
+    paths, names = _named_runs(run, runs_root)
     click.echo(write_report(paths, out, names=names))
     if card is not None:
         click.echo(write_card(paths[0], card))

@@ -7,6 +7,7 @@ number of processes may create runs of the same levels at once. There is no fall
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from graphwright.config.io import YAML_LOADER
 from graphwright.errors import RunError, nearest
 from graphwright.runs import status
 from graphwright.runs.files import (
@@ -27,16 +29,15 @@ from graphwright.runs.files import (
     write_text_atomic,
 )
 
-__all__ = ["CONFIG_NAME", "RunFolder", "load_yaml"]
+__all__ = ["CONFIG_NAME", "MODEL_NAME", "RunFolder", "discard_run", "load_yaml"]
 
 CONFIG_NAME = "config.yaml"
+MODEL_NAME = "model.json"  # makes a folder a bundle
 
 _NUMBERED = re.compile(r"run_(\d{3,})")
 _LEVEL = re.compile(r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*")
 _ATTEMPTS = 10_000
 _MAKING_S = 600.0  # nobody takes longer from a run's `mkdir` to its configuration
-# the C parser is about ten times as fast, and not in every build of PyYAML
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,23 @@ class RunFolder:
         return read_json(self.path / name)
 
 
+def discard_run(run: Path, root: Path) -> None:
+    """Remove a run of which nothing came, and the levels above it that hold nothing else.
+
+    What cannot be removed stays: this is done while an error is on its way to the user.
+
+    Args:
+        run: its folder.
+        root: the runs root, which stays.
+    """
+    shutil.rmtree(run, ignore_errors=True)
+    with suppress(OSError):  # a level that holds anything else stays
+        for level in run.parents:
+            if level == root.absolute():
+                return
+            level.rmdir()
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -187,8 +205,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         RunError: the file is missing, unreadable, not YAML or not a mapping.
     """
     try:
-        # the loader is one of yaml's two safe ones
-        tree = yaml.load(path.read_bytes(), Loader=_Loader)
+        tree = yaml.load(path.read_bytes(), Loader=YAML_LOADER)
     except OSError as error:
         raise RunError(f"cannot read {path.name}: {error.strerror}", where=path) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

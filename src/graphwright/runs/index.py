@@ -19,10 +19,17 @@ from typing import Any
 from graphwright.config.io import digest
 from graphwright.errors import RunError, nearest
 from graphwright.runs.files import read_json
-from graphwright.runs.folder import CONFIG_NAME, RunFolder, load_yaml
+from graphwright.runs.folder import CONFIG_NAME, MODEL_NAME, RunFolder, load_yaml
 from graphwright.runs.status import State, Status, read_status
 
-__all__ = ["FinalMetrics", "RunSummary", "find_runs", "read_metrics", "resolve_run"]
+__all__ = [
+    "FinalMetrics",
+    "RunSummary",
+    "find_runs",
+    "read_metrics",
+    "resolve_model",
+    "resolve_run",
+]
 
 _LATEST = "latest"
 _MOST_NAMED = 5
@@ -103,6 +110,16 @@ def resolve_run(text: str, root: Path | str) -> RunFolder:
     if len(fitting) == 1:
         return RunFolder.open(relative[fitting[0]], root=root)
     raise _unresolved(text, root, fitting, list(relative))
+
+
+def resolve_model(text: str, root: Path | str) -> Path:
+    """The folder of the trained model that a person means: of a bundle, or as `resolve_run`.
+
+    Raises:
+        RunError: as `resolve_run`.
+    """
+    folder = Path(text).expanduser()
+    return folder if (folder / MODEL_NAME).is_file() else resolve_run(text, root).path
 
 
 def _unresolved(text: str, root: Path, fitting: list[str], known: list[str]) -> RunError:

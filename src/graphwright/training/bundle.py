@@ -20,12 +20,13 @@ from graphwright.config.check import check
 from graphwright.config.presets import task_module
 from graphwright.errors import BundleError
 from graphwright.runs.files import atomic_path, read_json, write_json_atomic
+from graphwright.runs.folder import MODEL_NAME
 from graphwright.training.task import Task
 
 __all__ = ["Bundle", "load_bundle", "save_bundle"]
 
 FORMAT = 1
-WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def save_bundle(
         "weights_sha256": _sha256(folder / WEIGHTS),
         "about": about,
     }
-    write_json_atomic(folder / DESCRIPTION, description)
+    write_json_atomic(folder / MODEL_NAME, description)
     return folder
 
 
@@ -84,7 +85,7 @@ def load_bundle(folder: Path, data_root: Path) -> Bundle:
     description = _read_description(folder)
     name = str(description["config"].get("task"))
     schema = task_module(name, "config").SCHEMA
-    config = check(schema, description["config"], where=folder / DESCRIPTION)
+    config = check(schema, description["config"], where=folder / MODEL_NAME)
     task: Task[Any, Any] = task_module(name, "task").TASK(config, data_root)
     model = task.build_model(description["state"])
     weights = _read_weights(folder / WEIGHTS, description["weights_sha256"])
@@ -99,7 +100,7 @@ def load_bundle(folder: Path, data_root: Path) -> Bundle:
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / DESCRIPTION
+    path = folder / MODEL_NAME
     if not path.is_file():
         raise BundleError(
             "there is no bundle here",

@@ -22,6 +22,7 @@ from graphwright.launch.serve.options import ServeOptions
 from graphwright.launch.serve.request_errors import RequestError, request_error
 from graphwright.launch.serve.uploads import Upload, check_unpacked, safe_name
 from graphwright.runs.files import read_json
+from graphwright.runs.folder import MODEL_NAME
 from graphwright.training.bundle import Bundle, load_bundle
 from graphwright.training.infer import over_batch
 from graphwright.training.task import Columns, RawInput
@@ -168,7 +169,7 @@ def _identity(run: Path, bundle: Bundle) -> Mapping[str, Any]:
         "task": config.task,
         "name": "/".join(config.levels()),
         "run": bundle.about.get("run"),
-        "weights_sha256": read_json(folder / "model.json")["weights_sha256"],
+        "weights_sha256": read_json(folder / MODEL_NAME)["weights_sha256"],
     }
 
 

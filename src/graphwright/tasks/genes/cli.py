@@ -65,10 +65,11 @@ def rank(
     One gene gives pairs, two give triples, and so on. The lowest interaction (synthetic sick or
     lethal) comes first.
     """
+    from graphwright.runs.index import resolve_model
     from graphwright.tasks.genes.ranking import rank_partners
 
     found = rank_partners(
-        [_trained(name, runs_root) for name in (run, *also)],
+        [resolve_model(name, runs_root) for name in (run, *also)],
         [name for text in (*genes, *more) for name in text.split(",") if name],
         against,
         order=cast("Any", order),  # click lets only these through
@@ -94,20 +95,12 @@ def networks(
     A network's effect is the prediction minus that of the same weights where the network has no
     edges. Where the aggregator weighs its networks the mean weights of every layer follow.
     """
+    from graphwright.runs.index import resolve_model
     from graphwright.tasks.genes.network_report import report_networks
 
-    found = report_networks(_trained(run, runs_root), source, data_root=data_root)
+    found = report_networks(resolve_model(run, runs_root), source, data_root=data_root)
     _write(found.to_text(style), out)
     _say_rejected(found.rejected)
-
-
-def _trained(run: str, runs_root: Path) -> Path:
-    """A run's folder, or a bundle's as it is."""
-    from graphwright.runs.index import resolve_run
-
-    if (Path(run) / "model.json").is_file():
-        return Path(run)
-    return resolve_run(run, runs_root).path
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -143,12 +143,10 @@ def load_detector(run: str, *, runs_root: Path, data_root: Path) -> BundleDetect
         RunError: no such run.
         BundleError: it has no bundle, a damaged one, or one of another task.
     """
-    from graphwright.runs.index import resolve_run
+    from graphwright.runs.index import resolve_model
     from graphwright.training.bundle import load_bundle
 
-    folder = Path(run)
-    found = folder if folder.exists() else resolve_run(run, runs_root).path
-    bundle: Bundle = load_bundle(found, data_root)
+    bundle: Bundle = load_bundle(resolve_model(run, runs_root), data_root)
     if bundle.task.config.task != "canbus":
         raise BundleError(
             f"this is a model of the task {bundle.task.config.task}, not of canbus", where=run
