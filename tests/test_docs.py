@@ -25,9 +25,9 @@ from graphwright.config.presets import (
     tasks_with_commands,
 )
 from graphwright.launch.local import with_reference
-from graphwright.launch.search_space import read_space
-from graphwright.launch.slurm_options import read_launch, split_launch
-from graphwright.launch.sweep_plan import SweepPlan, planned_runs
+from graphwright.launch.search.space import read_space
+from graphwright.launch.slurm.options import read_launch, split_launch
+from graphwright.launch.sweep.plan import SweepPlan, planned_runs
 
 OTHER_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 

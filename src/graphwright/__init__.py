@@ -15,8 +15,8 @@ if TYPE_CHECKING:  # so that editors and type checkers know the names; see `__ge
     from graphwright.launch.datasets import prepare_data as prepare_data
     from graphwright.launch.local import resume as resume
     from graphwright.launch.local import train as train
-    from graphwright.launch.sweep import run_sweep as run_sweep
-    from graphwright.launch.sweep_plan import SweepPlan as SweepPlan
+    from graphwright.launch.sweep.plan import SweepPlan as SweepPlan
+    from graphwright.launch.sweep.run import run_sweep as run_sweep
     from graphwright.launch.use import Predictions as Predictions
     from graphwright.launch.use import evaluate as evaluate
     from graphwright.launch.use import export_bundle as export_bundle
@@ -35,7 +35,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Predictions": "launch.use",
     "RunFolder": "runs.folder",
-    "SweepPlan": "launch.sweep_plan",
+    "SweepPlan": "launch.sweep.plan",
     "compare": "report.compare",
     "evaluate": "launch.use",
     "export_bundle": "launch.use",
@@ -48,7 +48,7 @@ _HOMES = {
     "read_events": "runs.events",
     "resolve_preset": "config.presets",
     "resume": "launch.local",
-    "run_sweep": "launch.sweep",
+    "run_sweep": "launch.sweep.run",
     "train": "launch.local",
     "write_card": "report.card",
     "write_report": "report.page",

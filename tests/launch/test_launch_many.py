@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from graphwright.config.presets import resolve_preset
-from graphwright.launch.many import run_all
+from graphwright.launch.sweep.many import run_all
 from graphwright.runs.index import find_runs
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from graphwright.errors import ConfigError, RunError
-from graphwright.launch.sweep import run_sweep
-from graphwright.launch.sweep_folder import runs_of_sweep
-from graphwright.launch.sweep_plan import SweepPlan, planned_runs, read_plan
+from graphwright.launch.sweep.folder import runs_of_sweep
+from graphwright.launch.sweep.plan import SweepPlan, planned_runs, read_plan
+from graphwright.launch.sweep.run import run_sweep
 
 FAST = (
     "tracking.mlflow=off",
@@ -102,7 +102,7 @@ def test_the_plan_is_there_before_the_first_run_and_nothing_is_repeated(
 ) -> None:
     roots = {name: tmp_path / name for name in ("sweeps_root", "runs_root", "data_root")}
     with monkeypatch.context() as patched:
-        patched.setattr("graphwright.launch.sweep.run_all", lambda *a, **k: pytest.fail("ran"))
+        patched.setattr("graphwright.launch.sweep.run.run_all", lambda *a, **k: pytest.fail("ran"))
         with pytest.raises(pytest.fail.Exception):
             run_sweep(PLAN, **roots)
     plan = json.loads((tmp_path / "sweeps_root/small/plan.json").read_text())

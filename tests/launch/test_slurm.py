@@ -22,13 +22,14 @@ from graphwright.config import io
 from graphwright.config.launch import LaunchConfig, minutes
 from graphwright.config.presets import resolve_preset
 from graphwright.errors import ConfigError, RunError
-from graphwright.launch import slurm_array, slurm_submit
 from graphwright.launch.local import create_run
-from graphwright.launch.slurm_options import read_launch, split_launch
-from graphwright.launch.slurm_requeue import come_back, job_number, read_facts
-from graphwright.launch.slurm_script import script
-from graphwright.launch.sweep import submit_sweep
-from graphwright.launch.sweep_plan import SweepPlan
+from graphwright.launch.slurm import array as slurm_array
+from graphwright.launch.slurm import submit as slurm_submit
+from graphwright.launch.slurm.options import read_launch, split_launch
+from graphwright.launch.slurm.requeue import come_back, job_number, read_facts
+from graphwright.launch.slurm.script import script
+from graphwright.launch.sweep.plan import SweepPlan
+from graphwright.launch.sweep.run import submit_sweep
 from graphwright.runs import queue
 from graphwright.runs.status import Status, write_status
 
@@ -180,7 +181,7 @@ def test_script(tmp_path: Path) -> None:
     assert lines[-1].endswith(f"/opt/venv/bin/python -u -m {_MODULE} {tmp_path}/sub")
 
 
-_MODULE = "graphwright.launch.slurm_job"
+_MODULE = "graphwright.launch.slurm.job"
 
 
 def test_never_requeued(tmp_path: Path) -> None:

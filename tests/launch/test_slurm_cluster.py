@@ -23,7 +23,7 @@ import torch
 
 from graphwright.config.presets import resolve_preset
 from graphwright.launch.local import train
-from graphwright.launch.slurm_requeue import read_facts
+from graphwright.launch.slurm.requeue import read_facts
 from graphwright.runs.events import read_events
 from graphwright.runs.queue import job_states, notes, read_job
 from graphwright.runs.status import read_status

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from graphwright.config.presets import resolve_preset
-from graphwright.launch.many import run_all, threads_for
-from graphwright.launch.sweep_existing import existing_run, existing_runs, remove_remains
-from graphwright.launch.sweep_pool import cores
+from graphwright.launch.sweep.existing import existing_run, existing_runs, remove_remains
+from graphwright.launch.sweep.many import run_all, threads_for
+from graphwright.launch.sweep.pool import cores
 from graphwright.runs.folder import RunFolder
 from graphwright.runs.status import read_status
 

@@ -14,13 +14,14 @@ import pytest
 
 from graphwright.config.presets import from_yaml
 from graphwright.errors import RunError
-from graphwright.launch import search, search_plan
-from graphwright.launch.search import run_search
-from graphwright.launch.search_objective import Follower, Objective
-from graphwright.launch.search_plan import SearchPlan
-from graphwright.launch.search_result import SearchResult
-from graphwright.launch.sweep_folder import runs_of_sweep
-from graphwright.launch.sweep_pool import Ended
+from graphwright.launch.search import plan as search_plan
+from graphwright.launch.search import run as search_run
+from graphwright.launch.search.objective import Follower, Objective
+from graphwright.launch.search.plan import SearchPlan
+from graphwright.launch.search.result import SearchResult
+from graphwright.launch.search.run import run_search
+from graphwright.launch.sweep.folder import runs_of_sweep
+from graphwright.launch.sweep.pool import Ended
 from graphwright.runs.events import EventWriter
 from graphwright.runs.status import mark, read_status, session
 
@@ -92,7 +93,7 @@ def searched(place, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Sear
 
     def run(play: Play = _bowl, *words: str, **options: Any) -> tuple[SearchResult, Stage]:
         stage = Stage(play)
-        monkeypatch.setattr(search, "Pool", stage)
+        monkeypatch.setattr(search_run, "Pool", stage)
         roots = {key: options.pop(key) for key in ("retry_failed",) if key in options}
         plan = {"name": "s", "trials": 12, "pruner": "none", **options}
         words = words or (f"{LR}=log(1e-4,1.0)",)

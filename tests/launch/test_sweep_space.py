@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from graphwright.errors import ConfigError
-from graphwright.launch.search_objective import find_objective
-from graphwright.launch.search_plan import SearchPlan, goes_on, plan_search
-from graphwright.launch.search_space import Choice, Numbers, read_space
+from graphwright.launch.search.objective import find_objective
+from graphwright.launch.search.plan import SearchPlan, goes_on, plan_search
+from graphwright.launch.search.space import Choice, Numbers, read_space
 
 LR = "training.optimizer.lr"
 

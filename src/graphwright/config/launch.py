@@ -1,7 +1,7 @@
 """Where and how a run is executed on a cluster: placement, and no part of what a run is.
 
 Nothing here enters a run's configuration or digest; it is written beside it, in `launch.json`.
-`launch/slurm_options.py` reads it from `launch.key=value` overrides and a YAML file.
+`launch/slurm/options.py` reads it from `launch.key=value` overrides and a YAML file.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def _chosen(
     names: Sequence[str], runs_root: Path, *, everything: bool, task: str | None
 ) -> tuple[list[Any], dict[str, dict[str, str]]]:
     """Run folders, each once, and the tag of the sweep that a run is of."""
-    from graphwright.launch.sweep_folder import is_sweep, runs_of_sweep
+    from graphwright.launch.sweep.folder import is_sweep, runs_of_sweep
     from graphwright.runs.folder import RunFolder
     from graphwright.runs.index import find_runs, resolve_run
 

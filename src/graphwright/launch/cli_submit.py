@@ -9,7 +9,7 @@ import click
 
 from graphwright.launch.cli_data import config_of
 from graphwright.launch.options import root_option
-from graphwright.launch.slurm_options import launch_config_option, read_launch, split_launch
+from graphwright.launch.slurm.options import launch_config_option, read_launch, split_launch
 
 __all__ = ["submit"]
 
@@ -91,7 +91,7 @@ def resume(
 
 
 def _train(config: Any, launch: Any, *, dry_run: bool, runs_root: Path, data_root: Path) -> None:
-    from graphwright.launch.slurm_submit import check_devices, next_runs, submit_new
+    from graphwright.launch.slurm.submit import check_devices, next_runs, submit_new
 
     if dry_run:
         check_devices([config], launch)
@@ -102,7 +102,7 @@ def _train(config: Any, launch: Any, *, dry_run: bool, runs_root: Path, data_roo
 
 
 def _resume(run: Any, launch: Any, *, dry_run: bool, data_root: Path) -> None:
-    from graphwright.launch.slurm_submit import submit_again
+    from graphwright.launch.slurm.submit import submit_again
 
     if dry_run:
         _describe(run.path, launch, data_root)
@@ -111,7 +111,7 @@ def _resume(run: Any, launch: Any, *, dry_run: bool, data_root: Path) -> None:
 
 
 def _describe(run: Path, launch: Any, data_root: Path) -> None:
-    from graphwright.launch.slurm_submit import describe
+    from graphwright.launch.slurm.submit import describe
 
     click.echo(describe([run], launch, data_root=data_root, folder=run / "slurm"))
 

@@ -10,11 +10,11 @@ import click
 
 from graphwright.errors import ConfigError, TrainingError
 from graphwright.launch.options import root_option
-from graphwright.launch.slurm_options import launch_config_option, read_launch, split_launch
+from graphwright.launch.slurm.options import launch_config_option, read_launch, split_launch
 
 if TYPE_CHECKING:
-    from graphwright.launch.search_result import SearchResult
-    from graphwright.launch.search_study import Trial
+    from graphwright.launch.search.result import SearchResult
+    from graphwright.launch.search.study import Trial
 
 __all__ = ["sweep"]
 
@@ -123,7 +123,7 @@ def _dispatch(
 def _plan(plan: str, overrides: tuple[str, ...], name: str, seeds: int | None) -> Any:
     from dataclasses import replace
 
-    from graphwright.launch.sweep_plan import SweepPlan, read_plan
+    from graphwright.launch.sweep.plan import SweepPlan, read_plan
 
     path = Path(plan)
     if path.suffix in (".yaml", ".yml"):
@@ -135,25 +135,25 @@ def _plan(plan: str, overrides: tuple[str, ...], name: str, seeds: int | None) -
 
 
 def _list_runs(made: Any) -> None:
-    from graphwright.launch.sweep_plan import planned_runs
+    from graphwright.launch.sweep.plan import planned_runs
 
     for run in planned_runs(made):
         click.echo(f"{run.variant} {' '.join(run.overrides)}".strip())
 
 
 def _show_jobs(made: Any, launch: Any, roots: dict[str, Any]) -> None:
-    from graphwright.launch import slurm_array
-    from graphwright.launch.sweep_plan import planned_runs
+    from graphwright.launch.slurm.array import dry_run
+    from graphwright.launch.sweep.plan import planned_runs
 
     kept = {key: roots[key] for key in ("runs_root", "data_root")}
     folder = roots["sweeps_root"] / made.name / "slurm"
     configs = [run.config for run in planned_runs(made)]
-    click.echo(slurm_array.dry_run(configs, launch, folder=folder, **kept))
+    click.echo(dry_run(configs, launch, folder=folder, **kept))
 
 
 def _grid(made: Any, options: dict[str, Any], roots: dict[str, Any], launch: Any = None) -> None:
-    from graphwright.launch.sweep import run_sweep, submit_sweep
-    from graphwright.launch.sweep_progress import SweepProgress
+    from graphwright.launch.sweep.progress import SweepProgress
+    from graphwright.launch.sweep.run import run_sweep, submit_sweep
 
     began = time.time()
     with SweepProgress() as progress:
@@ -176,9 +176,9 @@ def _grid(made: Any, options: dict[str, Any], roots: dict[str, Any], launch: Any
 
 
 def _search(plan: str, made: Any, options: dict[str, Any], roots: dict[str, Any]) -> None:
-    from graphwright.launch.search import run_search
-    from graphwright.launch.search_plan import SearchPlan, plan_search
-    from graphwright.launch.sweep_progress import SweepProgress
+    from graphwright.launch.search.plan import SearchPlan, plan_search
+    from graphwright.launch.search.run import run_search
+    from graphwright.launch.sweep.progress import SweepProgress
 
     if made.variants or len(made.seeds) > 1:
         raise ConfigError(

@@ -25,7 +25,7 @@ def _named_runs(names: Sequence[str], runs_root: Path) -> tuple[list[Path], dict
     Raises:
         RunError: there is no such run, or no run of the sweep is finished.
     """
-    from graphwright.launch.sweep_folder import is_sweep, runs_of_sweep
+    from graphwright.launch.sweep.folder import is_sweep, runs_of_sweep
     from graphwright.runs.index import resolve_run
 
     found: dict[Path, str] = {}

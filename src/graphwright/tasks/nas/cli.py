@@ -150,7 +150,7 @@ def benchmark(
     \b
       graphwright nas benchmark nas/nasbench201 data.source.path=nasbench201.csv.gz
     """
-    from graphwright.launch.many import run_all
+    from graphwright.launch.sweep.many import run_all
     from graphwright.report.compare import compare
     from graphwright.tasks.nas.benchmark import benchmark_configs
 

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from graphwright.errors import ConfigError, RunError, nearest
-from graphwright.launch.sweep_pool import ask_aside
+from graphwright.launch.sweep.pool import ask_aside
 from graphwright.runs.events import EventTail, read_events
 
 __all__ = ["Follower", "Objective", "find_objective"]

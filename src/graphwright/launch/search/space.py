@@ -21,7 +21,7 @@ from graphwright.config.compose import expand_sweeps
 from graphwright.config.io import flatten, to_dict
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import ConfigError
-from graphwright.launch.sweep_plan import configure
+from graphwright.launch.sweep.plan import configure
 
 __all__ = ["Choice", "Dimension", "Numbers", "Space", "read_space"]
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphwright.errors import MissingExtraError
-from graphwright.launch.search_plan import PlannedSearch
-from graphwright.launch.search_space import Choice, Dimension
+from graphwright.launch.search.plan import PlannedSearch
+from graphwright.launch.search.space import Choice, Dimension
 
 __all__ = ["State", "Study", "Trial"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graphwright.launch.search_objective import Objective
-from graphwright.launch.search_plan import PlannedSearch
-from graphwright.launch.search_study import Study, Trial
+from graphwright.launch.search.objective import Objective
+from graphwright.launch.search.plan import PlannedSearch
+from graphwright.launch.search.study import Study, Trial
 from graphwright.runs.files import write_json_atomic
 
 __all__ = ["SearchResult", "counted", "rows", "write_summary"]

@@ -16,7 +16,7 @@ from graphwright.config.schema import TaskConfig
 from graphwright.errors import ConfigError, RunError
 from graphwright.launch.links import find_links
 from graphwright.launch.local import create_run
-from graphwright.launch.slurm_script import ask_slurm, script, submit_script
+from graphwright.launch.slurm.script import ask_slurm, script, submit_script
 from graphwright.runs.files import storage_errors, write_json_atomic
 from graphwright.runs.folder import RunFolder, discard_run
 from graphwright.runs.queue import JobRecord, is_waiting, job_states, read_job

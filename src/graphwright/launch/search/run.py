@@ -20,14 +20,14 @@ from graphwright.config.schema import TaskConfig
 from graphwright.errors import ConfigError, GraphwrightError, RunError
 from graphwright.launch.links import find_links
 from graphwright.launch.local import create_run
-from graphwright.launch.many import discard_mistake, threads_for
-from graphwright.launch.search_objective import Follower
-from graphwright.launch.search_plan import PlannedSearch, SearchPlan, goes_on, plan_search
-from graphwright.launch.search_result import SearchResult, counted, rows, write_summary
-from graphwright.launch.search_study import State, Study, Trial
-from graphwright.launch.sweep_existing import existing_run, remove_remains
-from graphwright.launch.sweep_folder import Results, sweep_folder
-from graphwright.launch.sweep_pool import Ended, Pool, stoppable
+from graphwright.launch.search.objective import Follower
+from graphwright.launch.search.plan import PlannedSearch, SearchPlan, goes_on, plan_search
+from graphwright.launch.search.result import SearchResult, counted, rows, write_summary
+from graphwright.launch.search.study import State, Study, Trial
+from graphwright.launch.sweep.existing import existing_run, remove_remains
+from graphwright.launch.sweep.folder import Results, sweep_folder
+from graphwright.launch.sweep.many import discard_mistake, threads_for
+from graphwright.launch.sweep.pool import Ended, Pool, stoppable
 from graphwright.runs.status import mark, read_status
 
 __all__ = ["run_search"]

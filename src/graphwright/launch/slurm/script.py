@@ -102,7 +102,7 @@ def _near_partition(name: str) -> str:
 
 def _command(launch: LaunchConfig, folder: Path) -> str:
     python = f"{launch.venv}/bin/python" if launch.venv else sys.executable
-    words = [python, "-u", "-m", "graphwright.launch.slurm_job", str(folder)]
+    words = [python, "-u", "-m", "graphwright.launch.slurm.job", str(folder)]
     return f"{_DEAF_UNTIL_READY} {shlex.join(words)}"
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graphwright.config import io
-from graphwright.launch.many import Outcome, run_all, to_be_run
-from graphwright.launch.sweep_existing import remove_remains
-from graphwright.launch.sweep_folder import Results, sweep_folder
-from graphwright.launch.sweep_plan import PlannedRun, SweepPlan, planned_runs
+from graphwright.launch.sweep.existing import remove_remains
+from graphwright.launch.sweep.folder import Results, sweep_folder
+from graphwright.launch.sweep.many import Outcome, run_all, to_be_run
+from graphwright.launch.sweep.plan import PlannedRun, SweepPlan, planned_runs
 
 if TYPE_CHECKING:
     from graphwright.config.launch import LaunchConfig
@@ -117,7 +117,7 @@ def submit_sweep(
         ConfigError: the plan makes no sense; nothing was written.
         RunError: as `run_sweep`, or Slurm refused the jobs.
     """
-    from graphwright.launch import slurm_array
+    from graphwright.launch.slurm.array import as_ended, collect, submit_all
 
     runs = planned_runs(plan)
     folder, configs = sweeps_root / plan.name, [run.config for run in runs]
@@ -130,14 +130,14 @@ def submit_sweep(
 
         for one in done.values():
             tell(one)
-        submitted = slurm_array.submit_all(
+        submitted = submit_all(
             [configs[index] for index in todo],
             launch,
             runs_root=runs_root,
             data_root=data_root,
             folder=folder / "slurm",
         )
-        outcomes = slurm_array.as_ended(submitted) if wait else slurm_array.collect(submitted)
+        outcomes = as_ended(submitted) if wait else collect(submitted)
         for one in outcomes:
             tell(one)
     return Sweep(folder, noted.outcomes)

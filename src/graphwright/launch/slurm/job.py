@@ -1,6 +1,6 @@
 """What a Slurm job does: execute one saved run folder, and come back if it was stopped.
 
-    python -m graphwright.launch.slurm_job SUBMISSION
+    python -m graphwright.launch.slurm.job SUBMISSION
 
 Which of the submission's runs it is, the job's place in its array says. Nothing is composed or
 decided here: the run folder says everything, and a job that starts anew resumes it.
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _execute_and_come_back(run: Path, data_root: Path, launch: dict[str, Any]) -> int:
-    from graphwright.launch.slurm_requeue import come_back, job_number
+    from graphwright.launch.slurm.requeue import come_back, job_number
     from graphwright.runs.queue import note
     from graphwright.runs.status import read_status
 

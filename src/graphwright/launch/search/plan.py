@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphwright.errors import ConfigError, nearest
-from graphwright.launch.search_objective import Objective, find_objective
-from graphwright.launch.search_space import Space, read_space
+from graphwright.launch.search.objective import Objective, find_objective
+from graphwright.launch.search.space import Space, read_space
 
 __all__ = ["PRUNERS", "SAMPLERS", "PlannedSearch", "SearchPlan", "goes_on", "plan_search"]
 
@@ -22,7 +22,7 @@ class SearchPlan:
     Attributes:
         name: of the sweep's folder.
         preset: `task/name`, or the path of a saved `config.yaml`.
-        overrides: settings with one value, and those that are searched (`launch.search_space`).
+        overrides: settings with one value, and those that are searched (`launch.search.space`).
         trials: how many proposals.
         sampler: tpe, random or gp, as Optuna has them.
         pruner: median, hyperband or none.

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from graphwright.errors import RunError
-from graphwright.launch.sweep_worker import PRELOADED, work
+from graphwright.launch.sweep.worker import PRELOADED, work
 
 __all__ = ["Ended", "Pool", "ask_aside", "cores", "stoppable"]
 

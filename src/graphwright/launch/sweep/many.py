@@ -11,8 +11,8 @@ from graphwright.config.schema import TaskConfig
 from graphwright.errors import GraphwrightError
 from graphwright.launch.links import find_links
 from graphwright.launch.local import create_run
-from graphwright.launch.sweep_existing import existing_runs
-from graphwright.launch.sweep_pool import Ended, Pool, cores, stoppable
+from graphwright.launch.sweep.existing import existing_runs
+from graphwright.launch.sweep.pool import Ended, Pool, cores, stoppable
 from graphwright.runs.folder import discard_run
 from graphwright.runs.status import Status, read_status
 

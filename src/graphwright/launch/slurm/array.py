@@ -11,9 +11,8 @@ from graphwright.config.launch import LaunchConfig
 from graphwright.config.schema import TaskConfig
 from graphwright.errors import RunError
 from graphwright.launch.local import create_run
-from graphwright.launch.many import Outcome
-from graphwright.launch.slurm_script import ask_slurm, script
-from graphwright.launch.slurm_submit import (
+from graphwright.launch.slurm.script import ask_slurm, script
+from graphwright.launch.slurm.submit import (
     check_devices,
     describe,
     links_of,
@@ -21,7 +20,8 @@ from graphwright.launch.slurm_submit import (
     submission_folder,
     submit_runs,
 )
-from graphwright.launch.sweep_existing import existing_runs
+from graphwright.launch.sweep.existing import existing_runs
+from graphwright.launch.sweep.many import Outcome
 from graphwright.runs.folder import discard_run
 from graphwright.runs.queue import is_waiting, job_states, read_job
 from graphwright.runs.status import read_status

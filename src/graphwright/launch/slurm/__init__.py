@@ -1,0 +1,1 @@
+"""Saved runs as jobs of a Slurm cluster."""

@@ -1,0 +1,1 @@
+"""Many runs from one plan, on this machine or in a queue."""
