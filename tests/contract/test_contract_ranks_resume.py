@@ -72,7 +72,7 @@ def _state(run: RunFolder, digest: str) -> dict[str, object]:
 
 def test_killed_and_taken_up_again(pair: RankPair, tmp_path: Path) -> None:
     """Started by the command, resumed as Slurm's srun starts ranks."""
-    settings = (*SETTINGS, "training.epochs=6")
+    settings = (*SETTINGS, "training.epochs=10")
     command = ["train", "nas/tiny", *settings]
     roots = ["--runs-root", str(tmp_path / "runs"), "--data-root", str(tmp_path / "data")]
     process = _start(["graphwright", *command, *roots])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from graphwright.runs.events import read_events
 from graphwright.runs.status import read_status
 
 PATIENCE_S = 120.0
+EPOCHS = 40
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
 @pytest.fixture(scope="module")
 def long(tiny) -> tuple[str, ...]:
     """Overrides for a training long enough to be met in its middle."""
-    return (*(text for text in tiny if "epochs" not in text), "training.epochs=40")
+    return (*(text for text in tiny if "epochs" not in text), f"training.epochs={EPOCHS}")
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +73,39 @@ def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> 
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_asked_to_stop(start, cli, place, long, whole, number: signal.Signals) -> None:
-    process = start("train", "geometry/tiny", *long, *place.roots)
+@pytest.fixture
+def training(start, place, long) -> Iterator[subprocess.Popen[str]]:
+    """A process that is held by SIGSTOP in the middle of its training.
+
+    One that is near its end by then, on a busy machine, is no use: another is started.
+    """
+    process, epochs = _held(start, place, long)
+    while epochs > EPOCHS // 2:
+        process.kill()
+        process.communicate()
+        shutil.rmtree(place.runs)
+        process, epochs = _held(start, place, long)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def _held(start, place, long) -> tuple[subprocess.Popen[str], int]:
+    """A stopped training, and the epochs it has done."""
+    process: subprocess.Popen[str] = start("train", "geometry/tiny", *long, *place.roots)
     _wait_for(lambda: any(place.runs.rglob("last.ckpt")), process)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=PATIENCE_S)
+    process.send_signal(signal.SIGSTOP)
     (run,) = place.run_folders()
-    assert process.returncode == 0
+    return process, len(read_events(run / "events.jsonl").series("train_loss")[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_asked_to_stop(training, cli, place, whole, number: signal.Signals) -> None:
+    training.send_signal(number)
+    training.send_signal(signal.SIGCONT)
+    out, err = training.communicate(timeout=PATIENCE_S)
+    (run,) = place.run_folders()
+    assert training.returncode == 0
     assert f"stopped by {number.name}" in err
     assert f"graphwright resume {run}" in err
     assert out.strip() == f"interrupted: {run}"
@@ -86,15 +113,13 @@ def test_asked_to_stop(start, cli, place, long, whole, number: signal.Signals) -
     _assert_goes_on(cli, place, run, whole)
 
 
-def test_killed(start, cli, place, long, whole) -> None:
-    process = start("train", "geometry/tiny", *long, *place.roots)
-    _wait_for(lambda: any(place.runs.rglob("last.ckpt")), process)
+def test_killed(training, cli, place, whole) -> None:
     (run,) = place.run_folders()
     second = cli("resume", run, *place.roots)
-    process.kill()
-    process.communicate(timeout=PATIENCE_S)
+    training.kill()
+    training.communicate(timeout=PATIENCE_S)
     assert second.code == 2
-    assert f"process {process.pid}" in second.err
+    assert f"process {training.pid}" in second.err
     _assert_goes_on(cli, place, run, whole)
 
 

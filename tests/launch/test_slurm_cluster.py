@@ -40,9 +40,9 @@ PATIENCE_S = 150.0
 COMMON = ("tracking.mlflow=off", "training.threads=1", "training.log_every=1")
 GEOMETRY = (
     *("geometry/tiny", *COMMON),
-    *("training.epochs=20", "data.source.count=40", "model.hidden_dim=8"),
+    *("training.epochs=40", "data.source.count=40", "model.hidden_dim=8"),
 )
-GENES = ("genes/tiny", *COMMON, "training.epochs=8")
+GENES = ("genes/tiny", *COMMON, "training.epochs=24")
 
 
 @dataclass(frozen=True)
