@@ -21,9 +21,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install  ## train on generated scans, evaluate, predict on raw input, write a report
 	$(BIN)/python examples/demo.py --out $(DEMO)
 
-# three processes, for many tests wait for others; in the order of the folders: long ones come early
+# three processes, for many tests wait for others (tests/conftest.py shares the files out)
 test: install  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: install  ## lint, types, import contracts
 	$(BIN)/ruff check .
