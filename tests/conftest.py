@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-
 #: These take minutes, of which most is waiting: begun last, they would be waited for at the end.
 LONGEST = ("tests/launch/test_slurm_cluster.py", "tests/launch/test_sweep_killed.py")
 
