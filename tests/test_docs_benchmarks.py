@@ -16,7 +16,8 @@ if __name__ == "__main__":
     assert sys.argv[1:] == ["--json", "--repeats", "5"], sys.argv
     print("a table for people")
     rows = [{"case": "a", "unit": "s", "ours": 0.12345, "peer": 0.5, "ratio": 4.05, "equal": True},
-            {"case": "b", "unit": "MB", "ours": 12345.6, "peer": None, "ratio": None}]
+            {"case": "b", "unit": "MB", "ours": 12345.6, "peer": None, "ratio": None,
+             "note": "of all"}]
     print(json.dumps({"name": "good", "threads": 2, "rows": rows}))
 '''
 BAD = 'if __name__ == "__main__":\n    raise SystemExit("no data here")\n'
@@ -81,8 +82,8 @@ def test_tables(folder: Path) -> None:
     assert "None has been measured yet" in benchmark_tables(folder=folder.parent / "empty")
     text = benchmark_tables(folder=_run(folder, "good")[1])
     assert "## good" in text
-    assert "| `a` | 0.1235 | 0.5 | s | 4.05 | yes |  |" in text
-    assert "| `b` | 12,346 |  | MB |  |  |  |" in text
+    assert "| `a` | 123&nbsp;ms | 500&nbsp;ms | **4.05** | ✓ |" in text
+    assert "| `b`<br><small>of all</small> | 12,346&nbsp;MB |  |  |  |" in text
     assert "`python benchmarks/good.py --json --repeats 5`" in text
 
 
