@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import logging
 import os
@@ -37,6 +39,8 @@ def main(args: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("graphwright").setLevel(logging.INFO)
     settle_waiting(cpu_pressure())
+    # Python ends with a search of all of torch for garbage, which takes a second
+    atexit.register(gc.freeze)
     try:
         app.main(args=args, prog_name="graphwright", standalone_mode=False, color=_colour())
     except click.exceptions.Abort:
