@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
@@ -13,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from contract_case import assert_same
 
 from graphwright.runs.events import read_events
 from graphwright.runs.status import read_status
+from run_results import results_of
 
 PATIENCE_S = 120.0
 EPOCHS = 40
@@ -37,32 +37,7 @@ def whole(long, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
     home = tmp_path_factory.mktemp("whole")
     config = resolve_preset("geometry/tiny", long)
-    return _results(train(config, runs_root=home / "runs", data_root=home / "data").path)
-
-
-def _results(run: Path) -> dict[str, Any]:
-    metrics = json.loads((run / "metrics.json").read_text())
-    return {
-        "state": torch.load(run / "checkpoints" / "last.ckpt", weights_only=True),
-        "weights": (run / "bundle" / "weights.safetensors").read_bytes(),
-        "metrics": metrics["metrics"],
-        "losses": read_events(run / "events.jsonl").series("train_loss_step"),
-    }
-
-
-def _assert_equal(a: Any, b: Any) -> None:
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            _assert_equal(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            _assert_equal(x, y)
-    else:
-        assert a == b
+    return results_of(train(config, runs_root=home / "runs", data_root=home / "data").path)
 
 
 def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
@@ -128,7 +103,7 @@ def _assert_goes_on(cli, place, run: Path, whole: dict[str, Any]) -> None:
     result = cli("resume", run, *place.roots)
     assert result.code == 0, result.err
     assert read_status(run).state == "finished"
-    _assert_equal(_results(run), whole)
+    assert_same(results_of(run), whole)
     assert [path for path in place.files() if ".tmp" in path.name] == []
 
 

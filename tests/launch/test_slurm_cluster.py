@@ -16,17 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from contract_case import assert_same
 
 from graphwright.config.presets import resolve_preset
 from graphwright.launch.local import train
 from graphwright.launch.slurm.requeue import read_facts
-from graphwright.runs.events import read_events
 from graphwright.runs.queue import job_states, notes, read_job
 from graphwright.runs.status import read_status
+from run_results import results_of
 
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "munged")
 MISSING = [name for name in PROGRAMS if shutil.which(name) is None]
@@ -145,7 +144,7 @@ def test_bit_equal(runs: Disturbed, tmp_path: Path, words: tuple[str, ...]) -> N
     run = runs.preempted if words is GEOMETRY else runs.out_of_time
     config = resolve_preset(words[0], (*words[1:], "seed=0"))
     alone = train(config, runs_root=tmp_path / "runs", data_root=tmp_path / "data").path
-    _assert_equal(_results(run), _results(alone))
+    assert_same(results_of(run), results_of(alone))
 
 
 def test_what_slurm_refuses_leaves_nothing(cluster: Cluster, cli, place) -> None:
@@ -194,30 +193,6 @@ def test_cancelled_stays_away(cluster: Cluster) -> None:
     _wait_for(lambda: job_states([run])[run] == "CANCELLED", "the queue")
     assert _reasons(run) == []
     assert "stopped by SIGTERM" in _log(run)
-
-
-def _results(run: Path) -> dict[str, Any]:
-    return {
-        "state": torch.load(run / "checkpoints" / "last.ckpt", weights_only=True),
-        "weights": (run / "bundle" / "weights.safetensors").read_bytes(),
-        "metrics": json.loads((run / "metrics.json").read_text())["metrics"],
-        "losses": read_events(run / "events.jsonl").series("train_loss_step"),
-    }
-
-
-def _assert_equal(a: Any, b: Any) -> None:
-    if isinstance(a, torch.Tensor):
-        assert torch.equal(a, b)
-    elif isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            _assert_equal(a[key], b[key])
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b)
-        for x, y in zip(a, b, strict=True):
-            _assert_equal(x, y)
-    else:
-        assert a == b
 
 
 def _stop_in_training(runs: Sequence[Path]) -> list[int]:
