@@ -11,7 +11,7 @@ import pytest
 
 from graphwright.errors import RunError
 from graphwright.runs import folder as folder_module
-from graphwright.runs.folder import RunFolder
+from graphwright.runs.folder import RunFolder, discard_run
 from graphwright.runs.status import read_status
 
 CONFIG = "task: geometry\nseed: 3\nmodel:\n  name: painn\n"
@@ -66,6 +66,19 @@ def test_named_runs(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="a run named final exists already"):
         RunFolder.create(tmp_path, LEVELS, CONFIG, name="final")
     assert RunFolder.create(tmp_path, LEVELS, CONFIG, name="run_004").path.name == "run_004"
+
+
+def test_a_discarded_run_takes_empty_levels_with_it(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    kept = RunFolder.create(root, ["geometry"], CONFIG, name="final").path
+    first, second = (RunFolder.create(root, ["geometry", "painn"], CONFIG).path for _ in range(2))
+    discard_run(first, root)
+    assert second.is_dir()
+    discard_run(second, root)
+    assert list((root / "geometry").iterdir()) == [kept]
+    discard_run(kept, root)
+    assert list(tmp_path.iterdir()) == [root]
+    assert list(root.iterdir()) == []
 
 
 @pytest.mark.parametrize("bad", ["", "..", ".hidden", "a/b", "a\\b", "a\nb", "run_000"])

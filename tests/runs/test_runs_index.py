@@ -10,7 +10,7 @@ import pytest
 from graphwright.config.io import digest
 from graphwright.errors import RunError
 from graphwright.runs.folder import RunFolder
-from graphwright.runs.index import find_runs, read_metrics, resolve_run
+from graphwright.runs.index import find_runs, read_metrics, resolve_model, resolve_run
 from graphwright.runs.status import Status, session, write_status
 
 
@@ -156,6 +156,15 @@ def test_resolve_paths(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert resolve_run("run_000", root).root == root
     monkeypatch.chdir(absolute)
     assert resolve_run(".", root).path == absolute
+
+
+def test_a_bundle_is_a_model_where_it_lies(root: Path, tmp_path_factory) -> None:
+    bundle = tmp_path_factory.mktemp("shipped")
+    (bundle / "model.json").touch()
+    assert resolve_model(str(bundle), root) == bundle
+    assert resolve_model("can", root) == root / "canbus" / "run_000"
+    with pytest.raises(RunError, match="no run 'zzz'"):
+        resolve_model("zzz", root)
 
 
 def test_never_started_runs_count_from_their_creation(root: Path) -> None:
