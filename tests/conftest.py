@@ -1,12 +1,20 @@
-"""How tests are shared out among processes (`make test`)."""
+"""How tests are shared out among processes (`make test`), and what hypothesis tries."""
 
 from __future__ import annotations
 
+import os
 from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+# The same examples at every run: a change is judged by what it changes. Others are looked for with
+# HYPOTHESIS_PROFILE=explore.
+settings.register_profile("repeatable", derandomize=True)
+settings.register_profile("explore")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 #: These take minutes, of which most is waiting: begun last, they would be waited for at the end.
 LONGEST = ("tests/launch/test_slurm_cluster.py", "tests/launch/test_sweep_killed.py")
