@@ -21,12 +21,12 @@ from graphwright.training.signals import StopRequest
 __all__ = ["draws", "poisoned", "starts", "train", "train_until"]
 
 
-def train(places: Sequence[RankPlace], run: Path, data_root: Path) -> None:
+def train(place: RankPlace | None, run: Path, data_root: Path) -> None:
     """The training of a run folder, without what comes after it; alone where there is no place.
 
     The noise of a variational model, which no setting takes away, is zero.
     """
-    ranks = ManyProcesses(places[0]) if places else OneProcess()
+    ranks = OneProcess() if place is None else ManyProcesses(place)
     randn_like, torch.randn_like = torch.randn_like, torch.zeros_like  # type: ignore[assignment]
     try:
         _fit(ranks, run, data_root, StopRequest(), resume=False)
@@ -42,12 +42,12 @@ def _fit(ranks: OneProcess, run: Path, data_root: Path, stop: StopRequest, *, re
 
 
 def train_until(
-    places: Sequence[RankPlace], run: Path, data_root: Path, stop: tuple[int, int], resume: bool
+    place: RankPlace, run: Path, data_root: Path, stop: tuple[int, int], resume: bool
 ) -> str:
     """A training, or the rest of one; the signal that it was stopped by, if it was.
 
     Args:
-        places: of this process.
+        place: of this process.
         run: folder with the configuration.
         data_root: of prepared data.
         stop: the rank that is asked to stop, and after how many of its looks; 0: never.
@@ -55,23 +55,23 @@ def train_until(
             that was stopped does not wait for what rank 0 writes.
     """
     rank, looks = stop
-    asked = _AskedAfter(looks if rank == places[0].rank else 0)
+    asked = _AskedAfter(looks if rank == place.rank else 0)
     try:
-        _fit(ManyProcesses(places[0]), run, data_root, asked, resume=resume)
+        _fit(ManyProcesses(place), run, data_root, asked, resume=resume)
     except Interrupted as interrupted:
         return str(interrupted)
     return ""
 
 
-def draws(places: Sequence[RankPlace]) -> list[float]:
+def draws(place: RankPlace) -> list[float]:
     """The first random numbers of training."""
-    with ManyProcesses(places[0]).connected(torch.device("cpu"), 5):
+    with ManyProcesses(place).connected(torch.device("cpu"), 5):
         return torch.rand(4).tolist()
 
 
-def starts(places: Sequence[RankPlace], steps: Sequence[int]) -> str:
+def starts(place: RankPlace, steps: Sequence[int]) -> str:
     """What is said to ranks that are at these steps."""
-    ranks = ManyProcesses(places[0])
+    ranks = ManyProcesses(place)
     try:
         with ranks.connected(torch.device("cpu"), 0):
             ranks.check_start(steps[ranks.rank])
@@ -97,11 +97,11 @@ class _AskedAfter(StopRequest):
         del value
 
 
-def poisoned(places: Sequence[RankPlace], run: Path, poisoned_rank: int) -> str:
+def poisoned(place: RankPlace, run: Path, poisoned_rank: int) -> str:
     """What each rank says when a weight of one of them goes bad before its sixth step."""
-    step = 6 if places[0].rank == poisoned_rank else -1
+    step = 6 if place.rank == poisoned_rank else -1
     task = ToyTask(dataclasses.replace(toy_config(), poison_step=step), run)
-    prepared = prepare(task, Phases(), ManyProcesses(places[0]))
+    prepared = prepare(task, Phases(), ManyProcesses(place))
     try:
         fit(task, prepared, RunFolder.open(run), Phases(), StopRequest(), resume=False)
     except TrainingError as error:

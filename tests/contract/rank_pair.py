@@ -33,7 +33,7 @@ class RankPair:
         self._pipes = pipes
 
     def __call__(self, job: str, *arguments: Any) -> list[Any]:
-        """What `module:function` returns on each; it is called with a list of its place."""
+        """What `module:function` returns on each; it is called with its place and the arguments."""
         # rank 0 is given what listens: a port that is only chosen may be gone when it is used
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
@@ -79,7 +79,7 @@ def _serve(pipe: Connection) -> None:
             place = replace(place, listen_fd=listener.detach())
         module, name = job.split(":")
         try:
-            answer = True, getattr(importlib.import_module(module), name)([place], *arguments)
+            answer = True, getattr(importlib.import_module(module), name)(place, *arguments)
         except Exception:
             answer = False, traceback.format_exc()
         pipe.send(answer)

@@ -5,7 +5,7 @@ Legend: R = rows, F = features, B = windows, N = nodes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -37,9 +37,9 @@ def of_whole(name: str) -> dict[str, Tensor]:
     return _values(name, slice(0, ROWS), OneProcess(), stand_in=False)
 
 
-def of_piece(places: Sequence[RankPlace], name: str, cut: int) -> dict[str, Tensor]:
+def of_piece(place: RankPlace, name: str, cut: int) -> dict[str, Tensor]:
     """In one of two processes, of which the first has the rows before the cut."""
-    ranks = ManyProcesses(places[0])
+    ranks = ManyProcesses(place)
     mine = slice(0, cut) if ranks.rank == 0 else slice(cut, ROWS)
     empty = mine.start == mine.stop
     with ranks.connected(torch.device("cpu"), 0):

@@ -52,7 +52,7 @@ def test_as_one_process(contract: Contract, variant: str, pair: RankPair, tmp_pa
     overrides = (*contract.overrides, *variant.split())
     case = Case(dataclasses.replace(contract, overrides=overrides), "", tmp_path)
     runs = [create_run(_config(case, n), tmp_path / "runs").path for n in (1, 2)]
-    rank_jobs.train((), runs[0], case.data_root)
+    rank_jobs.train(None, runs[0], case.data_root)
     pair("rank_jobs:train", runs[1], case.data_root)
     one, two = (read_events(run / "events.jsonl") for run in runs)
     assert set(one.names()) == set(two.names())
